@@ -1,0 +1,72 @@
+"""Errors that end a command: one line, at most three lines of help, and an exit code.
+
+The exit codes are fixed: 1 a gate was not met, 2 wrong use, 3 the input was refused, 4 the work
+failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+MAX_HINTS = 3
+
+
+class PrunecliError(Exception):
+    """A failure that a user can act on.
+
+    `message` is one line without a full stop; `hints` are at most three lines: what was given, what
+    is valid, what to type next.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, hints: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hints = tuple(hints)[:MAX_HINTS]
+
+
+class GateNotMet(PrunecliError):
+    """A gate that the command line asked for was not met, or nothing could be pruned."""
+
+    exit_code = 1
+
+
+class WrongUse(PrunecliError):
+    """An option, a name or an output that cannot be; raised before any work."""
+
+    exit_code = 2
+
+
+class InputRefused(PrunecliError):
+    """The input is missing, unreadable, unsafe to open, unknown or does not fit."""
+
+    exit_code = 3
+
+
+class WorkFailed(PrunecliError):
+    """The work itself failed: memory, disk, a loss that is not finite, an unproved cut."""
+
+    exit_code = 4
+
+
+class Interrupted(PrunecliError):
+    """Stopped by the user; what was finished is kept."""
+
+    exit_code = 130
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice that looks most like `name`, or None when none comes near."""
+    found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def unknown_name(kind: str, name: str, choices: Iterable[str]) -> WrongUse:
+    """The error for a name that a registry does not hold, with the nearest one that it does."""
+    names = sorted(choices)
+    near = nearest(name, names)
+    hints = [f"did you mean {near!r}?"] if near else []
+    hints.append(f"valid: {', '.join(names)}")
+    return WrongUse(f"unknown {kind} {name!r}", hints=hints)

@@ -1,0 +1,96 @@
+"""The channel graph of a network: its channel groups, its layers, and what follows from dropping channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from prunecli.errors import InputRefused
+from prunecli.graph.groups import ChannelGroup, form_groups
+from prunecli.graph.labels import Axis, removed_positions
+from prunecli.graph.layers import Layer, find_layers
+from prunecli.graph.meta import meta_copy
+from prunecli.graph.propagation import Origin, Propagation, propagate
+from prunecli.graph.tracing import Trace, example_inputs, record
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGraph:
+    """What a trace says about channels. `model` is a meta copy: shapes only."""
+
+    model: nn.Module
+    input_shape: tuple[int, ...]
+    traces: tuple[Trace, ...]  # inference first, then training
+    layers: tuple[Layer, ...]
+    groups: tuple[ChannelGroup, ...]
+    propagation: Propagation
+
+    @property
+    def prunable(self) -> tuple[ChannelGroup, ...]:
+        """The groups whose channels may leave."""
+        return tuple(group for group in self.groups if group.prunable)
+
+    @property
+    def origins(self) -> Mapping[Origin, Axis]:
+        """The axis of every dimension of every parameter and buffer that the network uses."""
+        return self.propagation.origins
+
+    def marked(self, removed: Mapping[str, Iterable[int]]) -> NDArray[np.bool_]:
+        """A mask over labels from channel indices per group name: (labels,)."""
+        by_name = {group.name: group for group in self.groups}
+        mask = np.zeros(self.propagation.count, dtype=bool)
+        for name, channels in removed.items():
+            mask[by_name[name].labels[list(channels)]] = True
+        return mask
+
+    def removed_from(self, tensor: str, axis: int, marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which positions of a tensor's dimension leave with the marked labels."""
+        return removed_positions(self.origins[tensor, axis], marked)
+
+
+def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
+    """Trace `model` (any device; nothing is computed) on inputs of `input_shape`, without batch.
+
+    Both the inference and the training path are walked, so that branches that only training runs are
+    known too. Raises InputRefused when the inference path cannot run on the meta device.
+    """
+    shadow = meta_copy(model)
+    try:
+        traces = [record(shadow, example_inputs(input_shape))]
+    except Exception as error:
+        shape = "x".join(str(size) for size in input_shape)
+        raise InputRefused(
+            f"the network does not run on an input of {shape}: {first_line(error)}",
+            hints=["give the shape of one input without the batch: --input-shape 3x224x224"],
+        ) from error
+    try:
+        traces.append(record(shadow, example_inputs(input_shape), training=True))
+    except Exception:  # noqa: BLE001 - training paths may ask for targets; then only inference is known
+        pass
+    shapes = {name: tuple(t.shape) for name, t in [*shadow.named_parameters(), *shadow.named_buffers()]}
+    propagation = propagate(traces, shapes)
+    layers = find_layers(shadow, traces)
+    groups = form_groups(
+        propagation.origins, layers, propagation.reasons, _forward_order(traces), propagation.count
+    )
+    return ChannelGraph(shadow, tuple(input_shape), tuple(traces), layers, groups, propagation)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its class when it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _forward_order(traces: Sequence[Trace]) -> dict[str, int]:
+    order: dict[str, int] = {}
+    for trace in traces:
+        for operation in trace.operations:
+            for ref in operation.tensors():
+                if ref.name is not None:
+                    order.setdefault(ref.name, len(order))
+    return order

@@ -1,0 +1,156 @@
+"""Channel groups: the places that must lose the same channels together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunecli.graph.labels import Axis
+from prunecli.graph.layers import Layer
+from prunecli.graph.propagation import Origin
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One dimension of a tensor that loses positions with the group.
+
+    `positions` and `units` run in parallel: position positions[i] leaves with the group's unit units[i].
+    """
+
+    tensor: str
+    axis: int
+    positions: NDArray[np.int64]
+    units: NDArray[np.int64]
+
+    @property
+    def layer(self) -> str:
+        """The module that holds the tensor."""
+        return self.tensor.rpartition(".")[0] or self.tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGroup:
+    """Channels that can be chosen one by one, each leaving every member at once.
+
+    `labels` are the channels' numbers in the graph's axes, in the order of the first producer's filters.
+    """
+
+    name: str
+    labels: NDArray[np.int64]
+    members: tuple[Member, ...]
+    reason: str | None  # why its channels are protected; None when they may leave
+
+    @property
+    def channels(self) -> int:
+        """How many channels the group has."""
+        return int(self.labels.size)
+
+    @property
+    def prunable(self) -> bool:
+        """Whether channels may leave."""
+        return self.reason is None
+
+
+def form_groups(
+    origins: Mapping[Origin, Axis],
+    layers: Sequence[Layer],
+    reasons: Mapping[int, tuple[str, ...]],
+    order: Mapping[str, int],
+    count: int,
+) -> tuple[ChannelGroup, ...]:
+    """Put labels that stand in the same places into one group.
+
+    `order` ranks tensors by their place in the forward pass; groups and members follow it.
+    """
+    keys = sorted(origins, key=lambda key: (order.get(key[0], len(order)), key[0], key[1]))
+    places = [(key, column) for key in keys for column in range(origins[key].shape[1])]
+    entries: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+    for number, (key, column) in enumerate(places):
+        labels = origins[key][:, column]
+        positions = np.flatnonzero(labels)
+        entries.append((labels[positions], np.full(positions.size, number), positions))
+    if not entries:
+        return ()
+    label, place, position = (np.concatenate(parts) for parts in zip(*entries, strict=True))
+    signature = _signatures(label, place, count, reasons)
+    producers = {layer.weight: layer.filter_axis for layer in layers}
+    order_of_labels = np.lexsort((position, place, label))
+    label, place, position = label[order_of_labels], place[order_of_labels], position[order_of_labels]
+    starts = np.flatnonzero(np.r_[True, label[1:] != label[:-1]])
+    distinct = label[starts]
+    by_signature: dict[tuple[int, ...], list[int]] = {}
+    for i, unique in enumerate(distinct):
+        by_signature.setdefault(tuple(signature[unique]), []).append(i)
+    ends = np.r_[starts[1:], label.size]
+    groups = []
+    for found in by_signature.values():
+        rows = [slice(starts[i], ends[i]) for i in found]
+        groups.append(_group(distinct[found], rows, place, position, places, producers, reasons))
+    groups.sort(key=lambda group: _rank(group, order, producers))
+    return tuple(_with_unique_names(groups))
+
+
+def _signatures(
+    label: NDArray[np.int64], place: NDArray[np.int64], count: int, reasons: Mapping[int, tuple[str, ...]]
+) -> NDArray[np.uint64]:
+    """Two 64-bit sums over the places of each label: equal when the labels stand in the same places."""
+    generator = np.random.default_rng(0)
+    tickets = generator.integers(1, 2**63, size=(int(place.max()) + 1, 2), dtype=np.uint64)
+    sums = np.zeros((count, 2), dtype=np.uint64)
+    np.add.at(sums, label, tickets[place])
+    for pinned in reasons:
+        sums[pinned] += np.uint64(1)
+    return sums
+
+
+def _group(
+    labels: NDArray[np.int64],
+    rows: Sequence[slice],
+    place: NDArray[np.int64],
+    position: NDArray[np.int64],
+    places: Sequence[tuple[Origin, int]],
+    producers: Mapping[str, int],
+    reasons: Mapping[int, tuple[str, ...]],
+) -> ChannelGroup:
+    units = np.concatenate([np.full(row.stop - row.start, i) for i, row in enumerate(rows)])
+    where = np.concatenate([place[row] for row in rows])
+    at = np.concatenate([position[row] for row in rows])
+    members = []
+    for number in np.unique(where):
+        (tensor, axis), _ = places[number]
+        here = where == number
+        members.append(Member(tensor, axis, at[here], units[here]))
+    producing = [member for member in members if producers.get(member.tensor) == member.axis]
+    first = (producing or members)[0]
+    reason = _reason(labels, reasons, bool(producing))
+    return ChannelGroup(first.layer, labels, tuple(members), reason)
+
+
+def _reason(
+    labels: NDArray[np.int64], reasons: Mapping[int, tuple[str, ...]], produced: bool
+) -> str | None:
+    pinned = [reasons[int(label)] for label in labels if int(label) in reasons]
+    if pinned:
+        return "; ".join(dict.fromkeys(reason for found in pinned[:8] for reason in found[:2]))
+    if not produced:
+        return "no convolution or linear layer produces these channels"
+    return "a single channel" if labels.size == 1 else None
+
+
+def _rank(group: ChannelGroup, order: Mapping[str, int], producers: Mapping[str, int]) -> tuple[int, int, int]:
+    producing = [member for member in group.members if producers.get(member.tensor) == member.axis]
+    first = (producing or list(group.members))[0]
+    return (0 if producing else 1, order.get(first.tensor, len(order)), int(first.positions.min()))
+
+
+def _with_unique_names(groups: Sequence[ChannelGroup]) -> list[ChannelGroup]:
+    seen: dict[str, int] = {}
+    named = []
+    for group in groups:
+        seen[group.name] = seen.get(group.name, 0) + 1
+        name = group.name if seen[group.name] == 1 else f"{group.name}#{seen[group.name]}"
+        named.append(ChannelGroup(name, group.labels, group.members, group.reason))
+    return named

@@ -1,0 +1,71 @@
+"""Layers that produce channels: where their filters lie, and which batch norm follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from prunecli.graph.tracing import Trace, tensor_names
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or linear layer: names of its tensors, and the axis of the weight that counts filters."""
+
+    name: str
+    type: str
+    weight: str
+    bias: str | None
+    filter_axis: int
+    channels: int
+    batch_norm: str | None  # module path of the batch norm that reads exactly this layer's output
+
+
+def find_layers(model: nn.Module, traces: Sequence[Trace]) -> tuple[Layer, ...]:
+    """The layers with filters, in the order in which they are registered."""
+    names = tensor_names(model)
+    norms = _batch_norms(traces)
+    layers = []
+    for path, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        if not isinstance(module, (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)) or weight is None:
+            continue
+        bias = getattr(module, "bias", None)
+        grouped = getattr(module, "groups", 1) > 1
+        axis = 1 if isinstance(module, TRANSPOSED) and not grouped else 0
+        name = names.get(id(weight))
+        if name is None:  # a parametrised weight is computed anew at each access
+            continue
+        layers.append(
+            Layer(
+                path,
+                type(module).__name__,
+                name,
+                names.get(id(bias)) if bias is not None else None,
+                axis,
+                weight.shape[axis],
+                norms.get(name),
+            )
+        )
+    return tuple(layers)
+
+
+def _batch_norms(traces: Sequence[Trace]) -> dict[str, str]:
+    """Weight name of a convolution → path of the batch norm that normalises its output."""
+    found: dict[str, str] = {}
+    for trace in traces:
+        made_by: dict[int, str] = {}
+        for operation in trace.operations:
+            tensors = operation.tensors()
+            if operation.name == "aten.convolution" and tensors[1].name:
+                made_by[operation.outputs[0].number] = tensors[1].name
+            elif "batch_norm" in operation.name and tensors[0].number in made_by:
+                named = [ref.name for ref in tensors[1:] if ref.name]
+                if named:
+                    found[made_by[tensors[0].number]] = named[0].rpartition(".")[0]
+    return found

@@ -1,0 +1,178 @@
+"""Trace by running: every ATen operation of one forward pass, on the meta device, with its tensors.
+
+No symbolic tracing: whatever control flow the forward has, it takes. Tensors become `TensorRef`s, so a
+trace holds no data. Each operation knows the module call that issued it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+OnOperation = Callable[["Operation"], None]
+
+
+@dataclass(frozen=True)
+class TensorRef:
+    """A tensor of the trace: its number, its shape and type; `name` when it is a parameter or buffer."""
+
+    number: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One ATen call. `args` and `kwargs` hold TensorRefs where tensors were; `outputs` are the results."""
+
+    index: int
+    name: str  # packet name without overload: "aten.convolution"
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: tuple[TensorRef, ...]
+    call: int
+
+    def tensors(self) -> list[TensorRef]:
+        """The tensor arguments, in order, those inside lists too."""
+        return [leaf for leaf in pytree.tree_leaves((self.args, self.kwargs)) if isinstance(leaf, TensorRef)]
+
+
+@dataclass(frozen=True)
+class ModuleCall:
+    """One call of a module's forward: its path, the call it was made from, and where its operations begin."""
+
+    number: int
+    path: str
+    parent: int
+    first_operation: int
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The operations of one forward pass in order, the module calls they came from, inputs and outputs."""
+
+    operations: tuple[Operation, ...]
+    calls: tuple[ModuleCall, ...]
+    inputs: tuple[TensorRef, ...]
+    outputs: tuple[TensorRef, ...]
+    training: bool
+
+    def path_of(self, operation: Operation) -> str:
+        """The path of the module that issued the operation."""
+        return self.calls[operation.call].path
+
+
+class Recorder(TorchDispatchMode):
+    """Records every operation while it is active; `before` sees each one before it runs."""
+
+    def __init__(self, names: dict[int, str], *, before: OnOperation | None = None) -> None:
+        super().__init__()
+        self.operations: list[Operation] = []
+        self.calls: list[ModuleCall] = [ModuleCall(0, "", 0, 0)]
+        self.stack: list[int] = [0]
+        self._names = names
+        self._numbers: dict[int, TensorRef] = {}
+        self._alive: list[Tensor] = []  # keeps ids from being used twice
+        self._before = before
+
+    def ref(self, tensor: Tensor) -> TensorRef:
+        """The reference of a tensor, new on its first appearance."""
+        known = self._numbers.get(id(tensor))
+        if known is not None:
+            return known
+        made = TensorRef(len(self._alive), tuple(tensor.shape), tensor.dtype, self._names.get(id(tensor)))
+        self._alive.append(tensor)
+        self._numbers[id(tensor)] = made
+        return made
+
+    def refs(self, tree: Any) -> Any:
+        """The same tree with references where tensors were."""
+        return pytree.tree_map(lambda leaf: self.ref(leaf) if isinstance(leaf, Tensor) else leaf, tree)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        ref_args, ref_kwargs = self.refs(args), self.refs(kwargs)
+        name = str(func.overloadpacket)
+        if self._before is not None:
+            self._before(Operation(len(self.operations), name, ref_args, ref_kwargs, (), self.stack[-1]))
+        result = func(*args, **kwargs)
+        outputs = tuple(self.ref(leaf) for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor))
+        operation = Operation(len(self.operations), name, ref_args, ref_kwargs, outputs, self.stack[-1])
+        self.operations.append(operation)
+        return result
+
+    @contextmanager
+    def watching(self, model: nn.Module) -> Iterator[None]:
+        """Record which module each operation comes from."""
+        with ExitStack() as stack:
+            for path, module in model.named_modules():
+                enter = module.register_forward_pre_hook(self._entering(path), with_kwargs=True)
+                leave = module.register_forward_hook(self._leaving, always_call=True)
+                stack.callback(enter.remove)
+                stack.callback(leave.remove)
+            yield
+
+    def _entering(self, path: str) -> Callable[..., None]:
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            number = len(self.calls)
+            call = ModuleCall(
+                number, path, self.stack[-1], len(self.operations), self.refs(args), self.refs(kwargs)
+            )
+            self.calls.append(call)
+            self.stack.append(number)
+
+        return enter
+
+    def _leaving(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.stack.pop()
+
+
+def tensor_names(model: nn.Module) -> dict[int, str]:
+    """The first name of every parameter and buffer, by identity; tied tensors keep one name."""
+    names: dict[int, str] = {}
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        names.setdefault(id(tensor), name)
+    return names
+
+
+def example_inputs(input_shape: Sequence[int], *, batch: int = 2, device: str = "meta") -> tuple[Tensor, ...]:
+    """Inputs of the given shape without the batch dimension."""
+    return (torch.empty((batch, *input_shape), device=device),)
+
+
+def record(
+    model: nn.Module, inputs: Sequence[Tensor], *, training: bool = False, before: OnOperation | None = None
+) -> Trace:
+    """Run `model` once on `inputs` and return what it did; model and inputs lie on the same device.
+
+    Raises whatever the forward raises.
+    """
+    was_training = {path: module.training for path, module in model.named_modules()}
+    recorder = Recorder(tensor_names(model), before=before)
+    model.train(training)
+    try:
+        with torch.no_grad(), recorder.watching(model), recorder:
+            result = model(*inputs)
+    finally:
+        for path, module in model.named_modules():
+            module.training = was_training[path]
+    outputs = tuple(recorder.ref(leaf) for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor))
+    return Trace(
+        tuple(recorder.operations),
+        tuple(recorder.calls),
+        tuple(recorder.ref(tensor) for tensor in inputs),
+        outputs,
+        training,
+    )

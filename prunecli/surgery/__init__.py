@@ -1,0 +1,1 @@
+"""Carry a plan out on a network, and prove that the result is right."""

@@ -1,0 +1,143 @@
+"""The reference for surgery: the whole network with the removed channels kept out of every sum and statistic.
+
+It runs the original network with its original weights. Before an operation sums over channels, the removed
+ones are set to zero; an operation that takes statistics over channels (a mean, a softmax, a layer norm)
+sees the kept ones only. Nothing is removed, so a position that the plan takes from the wrong place shows
+as a difference from the cut network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.graph.labels import Axis, LabelSpace, removed_positions
+from prunecli.graph.propagation import Literal, Pass
+from prunecli.graph.rules.contract import SUM
+from prunecli.graph.tracing import Operation, Recorder, TensorRef, tensor_names
+
+
+class MaskedRun(Recorder):
+    """Active while the original network runs; replaces what removed channels would have contributed."""
+
+    def __init__(self, graph: ChannelGraph, model: nn.Module, marked: NDArray[np.bool_]) -> None:
+        super().__init__(tensor_names(model))
+        shapes = {name: tuple(t.shape) for name, t in [*model.named_parameters(), *model.named_buffers()]}
+        space = LabelSpace(first=graph.propagation.count)
+        self._walk = Pass(space, dict(graph.origins), shapes)
+        self._marked = marked
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        inputs = (self.refs(args), self.refs(kwargs))
+        result = func(*args, **kwargs)
+        operation = self._operation(func, inputs, result)
+        self._walk.contractions.clear()
+        self._walk.literals.clear()
+        self._walk.apply(operation)
+        gone = [(item, self._gone(self._walk.axes(item.ref)[item.dim])) for item in self._walk.contractions]
+        gone = [(item, positions) for item, positions in gone if positions.any()]
+        if not gone:
+            return result
+        if all(item.how == SUM for item, _ in gone):
+            masked = self._zeroed(args, inputs[0], [(item.ref, item.dim, at) for item, at in gone])
+            result = func(*masked, **kwargs)
+        else:
+            result = self._over_kept(func, args, kwargs, operation)
+        for leaf, ref in zip(_tensors(result), operation.outputs, strict=True):
+            self._numbers[id(leaf)] = ref
+            self._alive.append(leaf)
+        return result
+
+    def _operation(self, func: Any, inputs: tuple[Any, Any], result: Any) -> Operation:
+        outputs = tuple(self.ref(leaf) for leaf in _tensors(result))
+        name = str(func.overloadpacket)
+        self._walk._operation = None
+        return Operation(len(self._alive), name, inputs[0], inputs[1], outputs, 0)
+
+    def _gone(self, axis: Axis) -> NDArray[np.bool_]:
+        inside = np.where(axis < self._marked.size, axis, 0)  # labels of made tensors are never removed
+        return removed_positions(inside, self._marked)
+
+    def _zeroed(
+        self, args: Any, refs: Any, gone: Sequence[tuple[TensorRef, int, NDArray[np.bool_]]]
+    ) -> Any:
+        def mask(leaf: Any, ref: Any) -> Any:
+            for target, dim, positions in gone:
+                if isinstance(ref, TensorRef) and ref.number == target.number:
+                    index = torch.as_tensor(np.flatnonzero(positions), device=leaf.device)
+                    leaf = leaf.index_fill(dim, index, 0)
+            return leaf
+
+        flat, spec = pytree.tree_flatten(args)
+        flat_refs, _ = pytree.tree_flatten(refs)
+        return pytree.tree_unflatten(
+            [mask(leaf, ref) for leaf, ref in zip(flat, flat_refs, strict=True)], spec
+        )
+
+    def _over_kept(self, func: Any, args: Any, kwargs: dict[str, Any], operation: Operation) -> Any:
+        """Run the operation on kept positions only and put the result back into its place."""
+        small = _with_literals(args, self._walk.literals, self._gone)
+        flat, spec = pytree.tree_flatten(small)
+        flat_refs, _ = pytree.tree_flatten(operation.args)
+        kept = [
+            self._gathered(leaf, self._walk.axes(ref)) if isinstance(ref, TensorRef) else leaf
+            for leaf, ref in zip(flat, flat_refs, strict=True)
+        ]
+        result = func(*pytree.tree_unflatten(kept, spec), **kwargs)
+        leaves, out_spec = pytree.tree_flatten(result)
+        outputs = iter(operation.outputs)
+        wide = [self._scattered(x, next(outputs)) if isinstance(x, Tensor) else x for x in leaves]
+        return pytree.tree_unflatten(wide, out_spec)
+
+    def _gathered(self, tensor: Tensor, axes: Sequence[Axis]) -> Tensor:
+        for dim, axis in enumerate(axes):
+            gone = self._gone(axis)
+            if gone.any():
+                tensor = tensor.index_select(dim, torch.as_tensor(np.flatnonzero(~gone), device=tensor.device))
+        return tensor
+
+    def _scattered(self, tensor: Tensor, ref: TensorRef) -> Tensor:
+        for dim, axis in enumerate(self._walk.axes(ref)):
+            gone = self._gone(axis)
+            if gone.any():
+                shape = [*tensor.shape[:dim], len(axis), *tensor.shape[dim + 1 :]]
+                index = torch.as_tensor(np.flatnonzero(~gone), device=tensor.device)
+                tensor = tensor.new_zeros(shape).index_copy(dim, index, tensor)
+        return tensor
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _with_literals(args: Any, literals: Sequence[Literal], gone: Any) -> Any:
+    """The arguments with the counts that the kept positions have."""
+    new = [list(arg) if isinstance(arg, (list, tuple)) else arg for arg in args]
+    for literal in literals:
+        count = int(len(literal.axis) - gone(literal.axis).sum())
+        place, *rest = literal.path
+        if not isinstance(place, int) or place >= len(new):
+            continue
+        if rest and isinstance(rest[0], int):
+            new[place][rest[0]] = count
+        elif not rest:
+            new[place] = count
+    return new
+
+
+def run_masked(
+    graph: ChannelGraph, model: nn.Module, inputs: Sequence[Tensor], marked: NDArray[np.bool_]
+) -> Any:
+    """The output of `model`, whole, with the channels behind the marked labels left out of everything."""
+    with torch.no_grad(), MaskedRun(graph, model, marked):
+        return model(*inputs)

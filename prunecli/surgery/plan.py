@@ -1,0 +1,163 @@
+"""The plan: which positions leave which tensors, and which attributes follow. Data, JSON both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prunecli.errors import InputRefused
+
+SCHEMA = "prunecli.plan/1"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Positions that leave one dimension of a parameter or buffer; `size` is the dimension before."""
+
+    tensor: str
+    axis: int
+    size: int
+    removed: tuple[int, ...]
+
+    @property
+    def kept(self) -> list[int]:
+        """The positions that stay, in order."""
+        gone = set(self.removed)
+        return [position for position in range(self.size) if position not in gone]
+
+
+@dataclass(frozen=True)
+class AttributeChange:
+    """An integer (or tuple of integers) of a module that follows the channels."""
+
+    module: str
+    attribute: str
+    before: int | tuple[int, ...]
+    after: int | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GroupCut:
+    """The channels chosen in one group."""
+
+    name: str
+    channels: int
+    removed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cuts and attribute changes that turn one architecture into a smaller one."""
+
+    cuts: tuple[Cut, ...] = ()
+    attributes: tuple[AttributeChange, ...] = ()
+    groups: tuple[GroupCut, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """The plan as JSON values; equal index lists are stored once."""
+        index_sets: dict[tuple[int, ...], int] = {}
+
+        def number(removed: tuple[int, ...]) -> int:
+            return index_sets.setdefault(removed, len(index_sets))
+
+        cuts = [
+            {"tensor": c.tensor, "axis": c.axis, "size": c.size, "removed": number(c.removed)} for c in self.cuts
+        ]
+        groups = [{"name": g.name, "channels": g.channels, "removed": number(g.removed)} for g in self.groups]
+        attributes = [
+            {"module": a.module, "attribute": a.attribute, "before": _plain(a.before), "after": _plain(a.after)}
+            for a in self.attributes
+        ]
+        return {
+            "schema": SCHEMA,
+            "index_sets": [list(removed) for removed in index_sets],
+            "cuts": cuts,
+            "attributes": attributes,
+            "groups": groups,
+        }
+
+    def to_json(self) -> str:
+        """The plan as one JSON text."""
+        return json.dumps(self.document(), separators=(",", ":"))
+
+    @classmethod
+    def from_document(cls, document: object) -> Plan:
+        """Read a plan back; raises InputRefused naming what does not fit."""
+        if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
+            raise InputRefused(f"not a plan: the schema is not {SCHEMA!r}")
+        try:
+            sets = [_indices(found) for found in document["index_sets"]]
+            cuts = [
+                Cut(str(c["tensor"]), _whole(c["axis"]), _whole(c["size"]), sets[_whole(c["removed"])])
+                for c in document["cuts"]
+            ]
+            groups = [
+                GroupCut(str(g["name"]), _whole(g["channels"]), sets[_whole(g["removed"])])
+                for g in document["groups"]
+            ]
+            attributes = [
+                AttributeChange(str(a["module"]), str(a["attribute"]), _count(a["before"]), _count(a["after"]))
+                for a in document["attributes"]
+            ]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputRefused(f"a broken plan: {type(error).__name__}: {error}") from None
+        for cut in cuts:
+            _check_range(cut.tensor, cut.size, cut.removed)
+        for group in groups:
+            _check_range(group.name, group.channels, group.removed)
+        return cls(tuple(cuts), tuple(attributes), tuple(groups))
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read a plan from JSON text; raises InputRefused when it is none."""
+        try:
+            return cls.from_document(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise InputRefused(f"not a plan: {error}") from None
+
+    def then(self, later: Plan) -> Plan:
+        """This plan followed by one made for its result, as one plan in this plan's coordinates."""
+        cuts = {(cut.tensor, cut.axis): cut for cut in self.cuts}
+        for cut in later.cuts:
+            earlier = cuts.get((cut.tensor, cut.axis))
+            if earlier is not None:
+                kept = earlier.kept
+                removed = {*earlier.removed, *(kept[position] for position in cut.removed)}
+                cut = Cut(cut.tensor, cut.axis, earlier.size, tuple(sorted(removed)))  # noqa: PLW2901
+            cuts[cut.tensor, cut.axis] = cut
+        attributes = {(change.module, change.attribute): change for change in self.attributes}
+        for change in later.attributes:
+            first = attributes.get((change.module, change.attribute))
+            before = first.before if first else change.before
+            attributes[change.module, change.attribute] = AttributeChange(
+                change.module, change.attribute, before, change.after
+            )
+        return Plan(tuple(cuts.values()), tuple(attributes.values()), later.groups)
+
+
+def _plain(value: int | tuple[int, ...]) -> int | list[int]:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r} is not a whole number")
+    return value
+
+
+def _count(value: object) -> int | tuple[int, ...]:
+    return tuple(_whole(item) for item in value) if isinstance(value, list) else _whole(value)
+
+
+def _indices(values: Iterable[object]) -> tuple[int, ...]:
+    indices = tuple(_whole(value) for value in values)
+    if list(indices) != sorted(set(indices)):
+        raise ValueError("indices are not increasing")
+    return indices
+
+
+def _check_range(name: str, size: int, removed: tuple[int, ...]) -> None:
+    if removed and removed[-1] >= size:
+        raise InputRefused(f"a broken plan: {name!r} has {size} positions, not {removed[-1] + 1}")

@@ -1,0 +1,97 @@
+"""From chosen channels to a plan that was tried out: cuts, attributes, and a trial run on the meta device.
+
+Shapes say most attributes (`out_channels`, `num_features`). Other integers, such as the padding of a
+parameter-free shortcut or a number of heads, are found by probing: change an integer attribute of the
+calling module, run that module again on the meta device, and see whether the argument in question
+follows. What cannot be followed protects its channels, and the plan is made again without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunecli.errors import WorkFailed
+from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.graph.labels import Axis
+from prunecli.graph.meta import meta_copy
+from prunecli.surgery.attributes import size_attributes
+from prunecli.surgery.cutting import carry_out
+from prunecli.surgery.following import find_attribute
+from prunecli.surgery.plan import AttributeChange, Cut, GroupCut, Plan
+from prunecli.surgery.trial import try_out
+
+MAX_TRIALS = 400
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan that ran, and the groups that had to be left out for it, with the reason."""
+
+    plan: Plan
+    protected: Mapping[str, str]
+
+
+def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Planned:
+    """The plan that drops channels `removed` (indices per group name), proved by a run on shapes.
+
+    Groups whose channels turn out to depend on a number that cannot be followed are left out and named.
+    Raises WorkFailed when no trial runs through.
+    """
+    chosen = {name: tuple(sorted(channels)) for name, channels in removed.items() if channels}
+    protected: dict[str, str] = {}
+    changes: dict[tuple[str, str], AttributeChange] = {}
+    for _ in range(MAX_TRIALS):
+        marked = graph.marked(chosen)
+        plan = _draft(graph, chosen, marked, changes)
+        mismatch = try_out(graph, plan, marked)
+        if mismatch is None:
+            return Planned(plan, protected)
+        change = find_attribute(graph, mismatch)
+        if change is not None and (change.module, change.attribute) not in changes:
+            changes[change.module, change.attribute] = change
+            continue
+        guilty = _touching(graph, chosen, mismatch.axes)
+        if not guilty:
+            raise WorkFailed(f"the cut network does not run: {mismatch.reason}")
+        for name in guilty:
+            protected[name] = mismatch.reason
+            del chosen[name]
+        changes.clear()
+    raise WorkFailed("the cut network does not run after many trials")
+
+
+def _draft(
+    graph: ChannelGraph,
+    chosen: Mapping[str, tuple[int, ...]],
+    marked: NDArray[np.bool_],
+    changes: Mapping[tuple[str, str], AttributeChange],
+) -> Plan:
+    cuts = []
+    for tensor, axis in graph.origins:
+        gone = np.flatnonzero(graph.removed_from(tensor, axis, marked))
+        if gone.size:
+            size = len(graph.origins[tensor, axis])
+            cuts.append(Cut(tensor, axis, size, tuple(int(position) for position in gone)))
+    cuts.sort(key=lambda cut: (cut.tensor, cut.axis))
+    groups = tuple(
+        GroupCut(group.name, group.channels, chosen[group.name])
+        for group in graph.groups
+        if group.name in chosen
+    )
+    draft = Plan(tuple(cuts), (), groups)
+    cut = carry_out(draft, meta_copy(graph.model))
+    attributes = {(a.module, a.attribute): a for a in size_attributes(graph, cut, marked)}
+    attributes.update(changes)
+    return Plan(draft.cuts, tuple(attributes.values()), groups)
+
+
+def _touching(
+    graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]], axes: Sequence[Axis]
+) -> list[str]:
+    """The chosen groups whose labels stand on the given axes."""
+    labels = np.unique(np.concatenate([axis.reshape(-1) for axis in axes])) if axes else np.zeros(0, np.int64)
+    return [g.name for g in graph.groups if g.name in chosen and np.isin(g.labels, labels).any()]

@@ -1,0 +1,131 @@
+"""Try a plan on shapes: run the cut network on the meta device beside the trace of the whole one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunecli.graph.channel_graph import ChannelGraph, first_line
+from prunecli.graph.labels import Axis, removed_positions
+from prunecli.graph.meta import meta_copy
+from prunecli.graph.propagation import Literal
+from prunecli.graph.tracing import Operation, Trace, example_inputs, record
+from prunecli.surgery.cutting import carry_out
+from prunecli.surgery.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Mismatch:
+    """Where the cut network's run parts from what the plan foresees.
+
+    `literal` is an integer argument that did not follow, `needed` what it should have been; both None
+    when the run failed or took another course for a reason that no argument shows.
+    """
+
+    trace: Trace
+    operation: int
+    literal: Literal | None
+    needed: int | None
+    axes: tuple[Axis, ...]
+    reason: str
+
+
+class _Stop(Exception):
+    """Ends a trial at the first argument that did not follow."""
+
+
+class _Watch:
+    """Compares each operation of the cut network, before it runs, with the whole network's."""
+
+    def __init__(self, trace: Trace, literals: Sequence[Literal], marked: NDArray[np.bool_]) -> None:
+        self.trace = trace
+        self.marked = marked
+        self.reached = -1
+        self.found: Mismatch | None = None
+        self._by_operation: dict[int, list[Literal]] = {}
+        for literal in literals:
+            self._by_operation.setdefault(literal.operation, []).append(literal)
+
+    def before(self, operation: Operation) -> None:
+        self.reached = operation.index
+        whole = self.trace.operations[operation.index] if operation.index < len(self.trace.operations) else None
+        if whole is None or whole.name != operation.name:
+            reason = f"the forward takes another course in {self.trace.path_of(operation) or 'the network'!r}"
+            self.found = Mismatch(self.trace, operation.index, None, None, (), reason)
+            raise _Stop
+        for literal in self._by_operation.get(operation.index, ()):
+            value = argument(operation.args, literal.path)
+            original = argument(whole.args, literal.path)
+            needed = int(len(literal.axis) - removed_positions(literal.axis, self.marked).sum())
+            if value is None or value < 0 or original != len(literal.axis) or value == needed:
+                continue
+            where = self.trace.path_of(whole) or "the network"
+            reason = f"{where} passes a fixed {value} to {whole.name} where {needed} would be left"
+            self.found = Mismatch(self.trace, operation.index, literal, needed, (literal.axis,), reason)
+            raise _Stop
+
+
+def argument(args: Any, path: tuple[int | str, ...]) -> int | None:
+    """The integer at `path` of nested arguments, or None when there is none."""
+    for step in path:
+        if not isinstance(args, (list, tuple)) or not isinstance(step, int) or step >= len(args):
+            return None
+        args = args[step]
+    return args if isinstance(args, int) else None
+
+
+def try_out(graph: ChannelGraph, plan: Plan, marked: NDArray[np.bool_]) -> Mismatch | None:
+    """Run the cut network on shapes, in each mode that was traced; the first mismatch, or None."""
+    for number, trace in enumerate(graph.traces):
+        mismatch = _run(graph, plan, marked, number, trace)
+        if mismatch is not None:
+            return mismatch
+    return None
+
+
+def _run(
+    graph: ChannelGraph, plan: Plan, marked: NDArray[np.bool_], number: int, trace: Trace
+) -> Mismatch | None:
+    watch = _Watch(trace, graph.propagation.literals[number], marked)
+    cut = carry_out(plan, meta_copy(graph.model))
+    try:
+        ran = record(cut, example_inputs(graph.input_shape), training=trace.training, before=watch.before)
+    except _Stop:
+        return watch.found
+    except Exception as error:  # noqa: BLE001 - whatever the forward raises says that the plan does not fit
+        operation = min(max(watch.reached, 0), len(trace.operations) - 1)
+        where = trace.path_of(trace.operations[operation]) or "the network"
+        reason = f"{where} does not follow: {first_line(error)}"
+        return Mismatch(trace, operation, None, None, _axes_at(graph, number, operation), reason)
+    return _different_shape(graph, marked, number, ran)
+
+
+def _axes_at(graph: ChannelGraph, number: int, operation: int) -> tuple[Axis, ...]:
+    """The axes of the operation's inputs and output, as far as they are known."""
+    trace, outputs = graph.traces[number], graph.propagation.outputs[number]
+    made_by = {ref.number: op.index for op in trace.operations[:operation] for ref in op.outputs[:1]}
+    axes = list(outputs.get(operation, ()))
+    for ref in trace.operations[operation].tensors():
+        if ref.name is not None:
+            axes += [graph.origins[ref.name, d] for d in range(len(ref.shape)) if (ref.name, d) in graph.origins]
+        elif ref.number in made_by:
+            axes += outputs[made_by[ref.number]]
+    return tuple(axes)
+
+
+def _different_shape(
+    graph: ChannelGraph, marked: NDArray[np.bool_], number: int, ran: Trace
+) -> Mismatch | None:
+    """The first operation whose output has another shape than the labels foresee."""
+    trace = graph.traces[number]
+    for index, axes in graph.propagation.outputs[number].items():
+        foreseen = tuple(int(len(axis) - removed_positions(axis, marked).sum()) for axis in axes)
+        if index >= len(ran.operations) or ran.operations[index].outputs[0].shape != foreseen:
+            where = trace.path_of(trace.operations[index]) or "the network"
+            reason = f"{where}: {trace.operations[index].name} gives another shape than foreseen"
+            return Mismatch(trace, index, None, None, _axes_at(graph, number, index), reason)
+    return None

@@ -60,7 +60,7 @@ def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
     """
     shadow = meta_copy(model)
     try:
-        traces = [record(shadow, example_inputs(input_shape))]
+        traces = [record(shadow, example_inputs(shadow, input_shape))]
     except Exception as error:
         shape = "x".join(str(size) for size in input_shape)
         raise InputRefused(
@@ -68,7 +68,7 @@ def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
             hints=["give the shape of one input without the batch: --input-shape 3x224x224"],
         ) from error
     try:
-        traces.append(record(shadow, example_inputs(input_shape), training=True))
+        traces.append(record(shadow, example_inputs(shadow, input_shape), training=True))
     except Exception:  # noqa: BLE001 - training paths may ask for targets; then only inference is known
         pass
     shapes = {name: tuple(t.shape) for name, t in [*shadow.named_parameters(), *shadow.named_buffers()]}

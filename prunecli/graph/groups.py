@@ -12,6 +12,8 @@ from prunecli.graph.labels import Axis
 from prunecli.graph.layers import Layer
 from prunecli.graph.propagation import Origin
 
+ENOUGH_UNITS = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Member:
@@ -90,7 +92,7 @@ def form_groups(
         rows = [slice(starts[i], ends[i]) for i in found]
         groups.append(_group(distinct[found], rows, place, position, places, producers, reasons))
     groups.sort(key=lambda group: _rank(group, order, producers))
-    return tuple(_with_unique_names(groups))
+    return tuple(_one_factor_each(_with_unique_names(groups), origins))
 
 
 def _signatures(
@@ -129,9 +131,7 @@ def _group(
     return ChannelGroup(first.layer, labels, tuple(members), reason)
 
 
-def _reason(
-    labels: NDArray[np.int64], reasons: Mapping[int, tuple[str, ...]], produced: bool
-) -> str | None:
+def _reason(labels: NDArray[np.int64], reasons: Mapping[int, tuple[str, ...]], produced: bool) -> str | None:
     pinned = [reasons[int(label)] for label in labels if int(label) in reasons]
     if pinned:
         return "; ".join(dict.fromkeys(reason for found in pinned[:8] for reason in found[:2]))
@@ -140,7 +140,9 @@ def _reason(
     return "a single channel" if labels.size == 1 else None
 
 
-def _rank(group: ChannelGroup, order: Mapping[str, int], producers: Mapping[str, int]) -> tuple[int, int, int]:
+def _rank(
+    group: ChannelGroup, order: Mapping[str, int], producers: Mapping[str, int]
+) -> tuple[int, int, int]:
     producing = [member for member in group.members if producers.get(member.tensor) == member.axis]
     first = (producing or list(group.members))[0]
     return (0 if producing else 1, order.get(first.tensor, len(order)), int(first.positions.min()))
@@ -154,3 +156,37 @@ def _with_unique_names(groups: Sequence[ChannelGroup]) -> list[ChannelGroup]:
         name = group.name if seen[group.name] == 1 else f"{group.name}#{seen[group.name]}"
         named.append(ChannelGroup(name, group.labels, group.members, group.reason))
     return named
+
+
+def _one_factor_each(groups: Sequence[ChannelGroup], origins: Mapping[Origin, Axis]) -> list[ChannelGroup]:
+    """Where a dimension is a product, let one of its factors leave and protect the others.
+
+    Otherwise a ratio would be taken twice from the same dimension. The outer factor (convolution groups,
+    attention heads) is taken when it has at least `ENOUGH_UNITS` channels, else the one with the most.
+    """
+    owner = {int(label): i for i, group in enumerate(groups) for label in group.labels}
+    protected: dict[int, str] = {}
+    for axis in origins.values():
+        if axis.shape[1] < 2:
+            continue
+        found = dict.fromkeys(owner[int(label)] for label in axis.T.reshape(-1) if label)
+        factors = [i for i in found if groups[i].prunable]
+        shared = [
+            i for i in factors if _meets_another(axis, groups[i], [groups[j] for j in factors if j != i])
+        ]
+        if len(shared) < 2:
+            continue
+        outer = [i for i in shared if groups[i].channels >= ENOUGH_UNITS]
+        taken = outer[0] if outer else max(shared, key=lambda i: groups[i].channels)
+        for i in shared:
+            if i != taken and _meets_another(axis, groups[i], [groups[taken]]):
+                protected.setdefault(i, f"another factor of the same dimension leaves: {groups[taken].name}")
+    return [
+        ChannelGroup(g.name, g.labels, g.members, protected.get(i, g.reason)) for i, g in enumerate(groups)
+    ]
+
+
+def _meets_another(axis: Axis, group: ChannelGroup, others: Sequence[ChannelGroup]) -> bool:
+    """Whether some position of the axis leaves with a channel of `group` and also with one of `others`."""
+    rows = np.isin(axis, group.labels).any(axis=1)
+    return any(bool((rows & np.isin(axis, other.labels).any(axis=1)).any()) for other in others)

@@ -159,7 +159,9 @@ class LabelSpace:
             for found, size in zip(columns, sizes, strict=True)
         ]
 
-    def _refine(self, grid: NDArray[np.int64], along: list[int], columns: list[list[NDArray[np.int64]]]) -> None:
+    def _refine(
+        self, grid: NDArray[np.int64], along: list[int], columns: list[list[NDArray[np.int64]]]
+    ) -> None:
         if not self._small_factors:
             along = [d for d in along if d != min(along, key=lambda i: grid.shape[i])]
         factors = []
@@ -291,7 +293,8 @@ class Components:
         products = self._products[self._row[bound]]
         start = np.repeat(bound, products.shape[1])
         edges = coo_array(
-            (np.ones(start.size, dtype=np.int8), (start, products.reshape(-1))), shape=(self.count, self.count)
+            (np.ones(start.size, dtype=np.int8), (start, products.reshape(-1))),
+            shape=(self.count, self.count),
         )
         _, strong = connected_components(edges, directed=True, connection="strong")
         size = np.bincount(strong)

@@ -21,4 +21,6 @@ def meta_copy(model: nn.Module) -> nn.Module:
 
 def _without_data(tensor: Tensor) -> Tensor:
     empty = torch.empty_like(tensor, device="meta")
-    return nn.Parameter(empty, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    return (
+        nn.Parameter(empty, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    )

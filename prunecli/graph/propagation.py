@@ -106,7 +106,9 @@ class Pass:
         self._operation = operation
         if not operation.outputs:
             return
-        written = [ref for ref in operation.outputs if ref.number in self._axes and ref in operation.tensors()]
+        written = [
+            ref for ref in operation.outputs if ref.number in self._axes and ref in operation.tensors()
+        ]
         kept = [list(self._axes[ref.number]) for ref in written]
         rule = rule_for(operation.name)
         if rule is None:

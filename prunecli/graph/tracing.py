@@ -147,9 +147,10 @@ def tensor_names(model: nn.Module) -> dict[int, str]:
     return names
 
 
-def example_inputs(input_shape: Sequence[int], *, batch: int = 2, device: str = "meta") -> tuple[Tensor, ...]:
-    """Inputs of the given shape without the batch dimension."""
-    return (torch.empty((batch, *input_shape), device=device),)
+def example_inputs(model: nn.Module, input_shape: Sequence[int], *, batch: int = 2) -> tuple[Tensor, ...]:
+    """Meta inputs of the given shape, without the batch dimension, in the type of the model's weights."""
+    dtypes = (p.dtype for p in model.parameters() if p.is_floating_point())
+    return (torch.empty((batch, *input_shape), dtype=next(dtypes, torch.float32), device="meta"),)
 
 
 def record(

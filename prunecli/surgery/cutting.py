@@ -69,4 +69,6 @@ def _narrowed(tensor: Tensor, cuts: list[Cut]) -> Tensor:
     data = tensor.detach()
     for cut in cuts:
         data = data.index_select(cut.axis, torch.tensor(cut.kept, dtype=torch.int64, device=data.device))
-    return nn.Parameter(data, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
+    return (
+        nn.Parameter(data, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
+    )

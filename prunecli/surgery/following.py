@@ -80,6 +80,8 @@ def _probe(
 def _without_refs(tree: Any) -> Any:
     """The same tree with empty meta tensors where references were."""
     return pytree.tree_map(
-        lambda leaf: torch.empty(leaf.shape, dtype=leaf.dtype, device="meta") if isinstance(leaf, TensorRef) else leaf,
+        lambda leaf: (
+            torch.empty(leaf.shape, dtype=leaf.dtype, device="meta") if isinstance(leaf, TensorRef) else leaf
+        ),
         tree,
     )

@@ -68,9 +68,7 @@ class MaskedRun(Recorder):
         inside = np.where(axis < self._marked.size, axis, 0)  # labels of made tensors are never removed
         return removed_positions(inside, self._marked)
 
-    def _zeroed(
-        self, args: Any, refs: Any, gone: Sequence[tuple[TensorRef, int, NDArray[np.bool_]]]
-    ) -> Any:
+    def _zeroed(self, args: Any, refs: Any, gone: Sequence[tuple[TensorRef, int, NDArray[np.bool_]]]) -> Any:
         def mask(leaf: Any, ref: Any) -> Any:
             for target, dim, positions in gone:
                 if isinstance(ref, TensorRef) and ref.number == target.number:
@@ -103,7 +101,9 @@ class MaskedRun(Recorder):
         for dim, axis in enumerate(axes):
             gone = self._gone(axis)
             if gone.any():
-                tensor = tensor.index_select(dim, torch.as_tensor(np.flatnonzero(~gone), device=tensor.device))
+                tensor = tensor.index_select(
+                    dim, torch.as_tensor(np.flatnonzero(~gone), device=tensor.device)
+                )
         return tensor
 
     def _scattered(self, tensor: Tensor, ref: TensorRef) -> Tensor:

@@ -63,11 +63,17 @@ class Plan:
             return index_sets.setdefault(removed, len(index_sets))
 
         cuts = [
-            {"tensor": c.tensor, "axis": c.axis, "size": c.size, "removed": number(c.removed)} for c in self.cuts
+            {"tensor": c.tensor, "axis": c.axis, "size": c.size, "removed": number(c.removed)}
+            for c in self.cuts
         ]
         groups = [{"name": g.name, "channels": g.channels, "removed": number(g.removed)} for g in self.groups]
         attributes = [
-            {"module": a.module, "attribute": a.attribute, "before": _plain(a.before), "after": _plain(a.after)}
+            {
+                "module": a.module,
+                "attribute": a.attribute,
+                "before": _plain(a.before),
+                "after": _plain(a.after),
+            }
             for a in self.attributes
         ]
         return {
@@ -98,7 +104,9 @@ class Plan:
                 for g in document["groups"]
             ]
             attributes = [
-                AttributeChange(str(a["module"]), str(a["attribute"]), _count(a["before"]), _count(a["after"]))
+                AttributeChange(
+                    str(a["module"]), str(a["attribute"]), _count(a["before"]), _count(a["after"])
+                )
                 for a in document["attributes"]
             ]
         except (KeyError, IndexError, TypeError, ValueError) as error:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
-from prunecli.errors import WorkFailed
+from prunecli.errors import InputRefused, WorkFailed
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.labels import Axis
 from prunecli.graph.meta import meta_copy
@@ -64,6 +65,25 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
     raise WorkFailed("the cut network does not run after many trials")
 
 
+def follow_plan(graph: ChannelGraph, plan: Plan, model: nn.Module) -> tuple[Planned, nn.Module]:
+    """Carry a saved plan out on `model` in place; raises InputRefused when it does not fit this network.
+
+    The plan's groups must be this network's, and its cuts must be what they come to here.
+    """
+    sizes = {group.name: group.channels for group in graph.prunable}
+    for group in plan.groups:
+        if sizes.get(group.name) != group.channels:
+            raise InputRefused(
+                f"the plan cuts a group {group.name!r} of {group.channels} channels, not found here"
+            )
+    planned = make_plan(graph, {group.name: group.removed for group in plan.groups})
+    if set(planned.plan.cuts) != set(plan.cuts):
+        raise InputRefused(
+            "the plan was made for another network: its cuts are not what its groups come to here"
+        )
+    return planned, carry_out(planned.plan, model)
+
+
 def _draft(
     graph: ChannelGraph,
     chosen: Mapping[str, tuple[int, ...]],
@@ -89,9 +109,7 @@ def _draft(
     return Plan(draft.cuts, tuple(attributes.values()), groups)
 
 
-def _touching(
-    graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]], axes: Sequence[Axis]
-) -> list[str]:
+def _touching(graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]], axes: Sequence[Axis]) -> list[str]:
     """The chosen groups whose labels stand on the given axes."""
     labels = np.unique(np.concatenate([axis.reshape(-1) for axis in axes])) if axes else np.zeros(0, np.int64)
     return [g.name for g in graph.groups if g.name in chosen and np.isin(g.labels, labels).any()]

@@ -52,7 +52,9 @@ class _Watch:
 
     def before(self, operation: Operation) -> None:
         self.reached = operation.index
-        whole = self.trace.operations[operation.index] if operation.index < len(self.trace.operations) else None
+        whole = (
+            self.trace.operations[operation.index] if operation.index < len(self.trace.operations) else None
+        )
         if whole is None or whole.name != operation.name:
             reason = f"the forward takes another course in {self.trace.path_of(operation) or 'the network'!r}"
             self.found = Mismatch(self.trace, operation.index, None, None, (), reason)
@@ -93,7 +95,9 @@ def _run(
     watch = _Watch(trace, graph.propagation.literals[number], marked)
     cut = carry_out(plan, meta_copy(graph.model))
     try:
-        ran = record(cut, example_inputs(graph.input_shape), training=trace.training, before=watch.before)
+        ran = record(
+            cut, example_inputs(cut, graph.input_shape), training=trace.training, before=watch.before
+        )
     except _Stop:
         return watch.found
     except Exception as error:  # noqa: BLE001 - whatever the forward raises says that the plan does not fit
@@ -111,7 +115,9 @@ def _axes_at(graph: ChannelGraph, number: int, operation: int) -> tuple[Axis, ..
     axes = list(outputs.get(operation, ()))
     for ref in trace.operations[operation].tensors():
         if ref.name is not None:
-            axes += [graph.origins[ref.name, d] for d in range(len(ref.shape)) if (ref.name, d) in graph.origins]
+            axes += [
+                graph.origins[ref.name, d] for d in range(len(ref.shape)) if (ref.name, d) in graph.origins
+            ]
         elif ref.number in made_by:
             axes += outputs[made_by[ref.number]]
     return tuple(axes)

@@ -29,9 +29,7 @@ def pointwise(operation: Operation, flow: Flow) -> None:
         axes = []
         for d in range(-len(output.shape), 0):
             size = output.shape[d]
-            meeting = [
-                flow.axes(ref)[d] for ref in inputs if len(ref.shape) >= -d and ref.shape[d] == size
-            ]
+            meeting = [flow.axes(ref)[d] for ref in inputs if len(ref.shape) >= -d and ref.shape[d] == size]
             for other in meeting[1:]:
                 flow.space.tie(meeting[0], other, f"meets a fixed dimension in {operation.name}")
             axes.append(meeting[0] if meeting else fixed(size))

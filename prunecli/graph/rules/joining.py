@@ -57,7 +57,9 @@ def split_equally(operation: Operation, flow: Flow) -> None:
     sizes = [output.shape[dim] for output in operation.outputs]
     if len(set(sizes)) == 1:
         for i in range(1, len(sizes)):
-            flow.space.tie(axis[: sizes[0]], axis[i * sizes[0] : (i + 1) * sizes[0]], "split from a fixed part")
+            flow.space.tie(
+                axis[: sizes[0]], axis[i * sizes[0] : (i + 1) * sizes[0]], "split from a fixed part"
+            )
         flow.literal((1,), axis[: sizes[0]])
     else:
         flow.protect(x, "split into unequal parts", [dim])

@@ -1,0 +1,62 @@
+"""prunecli: score, compare, prune, fine-tune and export networks from a checkpoint.
+
+The names of `__all__` are the whole public face. Each is loaded on first use, so that
+`import prunecli` stays cheap and does not load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from prunecli.version import __version__
+
+if TYPE_CHECKING:
+    from prunecli.workflows.compare import compare
+    from prunecli.workflows.evaluate import evaluate
+    from prunecli.workflows.export import export
+    from prunecli.workflows.finetune import finetune
+    from prunecli.workflows.inspect import inspect
+    from prunecli.workflows.opening import Opening, load
+    from prunecli.workflows.prune import prune
+    from prunecli.workflows.score import score
+
+__all__ = [
+    "Opening",
+    "__version__",
+    "compare",
+    "evaluate",
+    "export",
+    "finetune",
+    "inspect",
+    "load",
+    "prune",
+    "score",
+]
+
+_HOMES = {
+    "Opening": "prunecli.workflows.opening",
+    "compare": "prunecli.workflows.compare",
+    "evaluate": "prunecli.workflows.evaluate",
+    "export": "prunecli.workflows.export",
+    "finetune": "prunecli.workflows.finetune",
+    "inspect": "prunecli.workflows.inspect",
+    "load": "prunecli.workflows.opening",
+    "prune": "prunecli.workflows.prune",
+    "score": "prunecli.workflows.score",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its workflow on first use (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'prunecli' has no attribute {name!r}")
+    member: object = getattr(importlib.import_module(home), name)
+    globals()[name] = member
+    return member
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *__all__})

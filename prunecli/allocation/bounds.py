@@ -1,0 +1,80 @@
+"""What limits an allocation: protected layers, smallest widths, rounding, ratios of single layers."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from prunecli.errors import WrongUse, nearest
+from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.graph.groups import ChannelGroup
+
+RESIDUAL_MODES = ("coupled", "inner")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """`min_channels` stay in every group; kept widths are multiples of `round_to`.
+
+    `protect` and the keys of `layer_ratio` are globs over layer names; a group belongs to a glob when one of
+    the layers whose filters make its channels does.
+    `residual` "inner" leaves channels alone that are tied by a residual sum.
+    """
+
+    min_channels: int = 1
+    round_to: int = 1
+    protect: tuple[str, ...] = ()
+    layer_ratio: Mapping[str, float] = field(default_factory=dict)
+    residual: str = "coupled"
+
+
+def protected_by(graph: ChannelGraph, bounds: Bounds) -> dict[str, str]:
+    """Prunable groups that the bounds protect, with the reason. Raises WrongUse for a glob that fits no layer."""
+    names = [layer.name for layer in graph.layers]
+    for glob in (*bounds.protect, *bounds.layer_ratio):
+        if not fnmatch.filter(names, glob):
+            near = nearest(glob, names)
+            hints = [f"did you mean {near!r}?"] if near else []
+            raise WrongUse(f"no layer is called {glob!r}", hints=[*hints, "see: prunecli inspect"])
+    residual = residual_labels(graph) if bounds.residual == "inner" else set()
+    found: dict[str, str] = {}
+    for group in graph.prunable:
+        glob = next((g for g in bounds.protect if fnmatch.filter(produced_by(graph, group), g)), None)
+        if glob is not None:
+            found[group.name] = f"protected by --protect {glob}"
+        elif residual.intersection(group.labels.tolist()):
+            found[group.name] = "tied by a residual sum (--residual inner)"
+    return found
+
+
+def produced_by(graph: ChannelGraph, group: ChannelGroup) -> list[str]:
+    """The layers whose filters make the group's channels."""
+    axes = {(layer.weight, layer.filter_axis): layer.name for layer in graph.layers}
+    return [axes[m.tensor, m.axis] for m in group.members if (m.tensor, m.axis) in axes]
+
+
+def ratio_of(graph: ChannelGraph, group: ChannelGroup, bounds: Bounds, ratio: float) -> float:
+    """The group's own ratio: the last glob that fits one of its layers, else `ratio`."""
+    layers = produced_by(graph, group)
+    fitting = [own for glob, own in bounds.layer_ratio.items() if fnmatch.filter(layers, glob)]
+    return fitting[-1] if fitting else ratio
+
+
+def residual_labels(graph: ChannelGraph) -> set[int]:
+    """Labels of channels at which two activations are added."""
+    labels: set[int] = set()
+    trace, outputs = graph.traces[0], graph.propagation.outputs[0]
+    for operation in trace.operations:
+        if operation.name.rstrip("_") != "aten.add" or operation.index not in outputs:
+            continue
+        activations = [ref for ref in operation.tensors() if ref.name is None and len(ref.shape) > 1]
+        if len(activations) == 2 and activations[0].shape == activations[1].shape:
+            labels.update(_labels(outputs[operation.index]))
+    return labels
+
+
+def _labels(axes: Iterable[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]) -> set[int]:
+    return {int(label) for axis in axes for label in np.unique(axis) if label}

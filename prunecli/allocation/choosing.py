@@ -1,0 +1,99 @@
+"""Choose the channels that leave: the lowest scores of each group, or of all groups together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunecli.allocation.bounds import Bounds, protected_by, ratio_of
+from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.graph.groups import ChannelGroup
+from prunecli.scoring.normalization import normalise_scores
+from prunecli.scoring.ranking import removal_order, removed_count
+
+GroupScores = Mapping[str, NDArray[np.float64] | None]
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The channels that leave each group, in increasing order, with what the bounds changed."""
+
+    removed: Mapping[str, tuple[int, ...]]
+    protected: Mapping[str, str]  # group → reason
+    rules: Mapping[str, str]  # group → which bound changed what
+
+
+def allocate(
+    graph: ChannelGraph,
+    scores: GroupScores,
+    *,
+    ratio: float,
+    bounds: Bounds | None = None,
+    scope: str = "local",
+    normalization: str = "mean",
+) -> Allocation:
+    """The channels to remove at `ratio`, a fraction of each group (local) or of all channels (global).
+
+    Ties go by index. Groups that the criterion cannot score are protected.
+    """
+    bounds = bounds or Bounds()
+    protected = protected_by(graph, bounds)
+    for group in graph.prunable:
+        if scores.get(group.name) is None:
+            protected.setdefault(group.name, "the criterion is not available for its layers")
+    groups = [group for group in graph.prunable if group.name not in protected]
+    known = {group.name: found for group in groups if (found := scores[group.name]) is not None}
+    if scope == "global":
+        wanted = _global_counts(graph, groups, known, ratio, bounds, normalization)
+    else:
+        wanted = {g.name: removed_count(ratio_of(graph, g, bounds, ratio), units=g.channels) for g in groups}
+    removed: dict[str, tuple[int, ...]] = {}
+    rules: dict[str, str] = {}
+    for group in groups:
+        count, rule = within_bounds(wanted[group.name], group.channels, bounds)
+        if rule:
+            rules[group.name] = rule
+        lowest = removal_order(known[group.name])[:count]
+        removed[group.name] = tuple(sorted(int(channel) for channel in lowest))
+    return Allocation({name: gone for name, gone in removed.items() if gone}, protected, rules)
+
+
+def within_bounds(wanted: int, channels: int, bounds: Bounds) -> tuple[int, str]:
+    """How many of `channels` may leave when `wanted` should, and the bound that changed it."""
+    kept = max(channels - wanted, min(channels, max(1, bounds.min_channels)))
+    rule = f"at least {bounds.min_channels} channels stay" if kept != channels - wanted else ""
+    rounded = min(channels, -(-kept // bounds.round_to) * bounds.round_to)
+    if rounded != kept:
+        rule = f"{kept} kept channels rounded up to {rounded}"
+    return channels - rounded, rule
+
+
+def _global_counts(
+    graph: ChannelGraph,
+    groups: list[ChannelGroup],
+    scores: Mapping[str, NDArray[np.float64]],
+    ratio: float,
+    bounds: Bounds,
+    normalization: str,
+) -> dict[str, int]:
+    """Counts per group when all channels are ranked in one list; groups with a ratio of their own keep it."""
+    own = {g.name: ratio_of(graph, g, bounds, -1.0) for g in groups}
+    counts = {g.name: removed_count(own[g.name], units=g.channels) for g in groups if own[g.name] >= 0}
+    ranked = [g for g in groups if g.name not in counts]
+    if not ranked:
+        return counts
+    values = np.concatenate([normalise_scores(scores[g.name], normalization) for g in ranked])
+    owner = np.concatenate([np.full(g.channels, i) for i, g in enumerate(ranked)])
+    limit = np.array([g.channels - min(g.channels, max(1, bounds.min_channels)) for g in ranked])
+    left = removed_count(ratio, units=values.size)
+    taken = np.zeros(len(ranked), dtype=np.int64)
+    for unit in removal_order(values):
+        if not left:
+            break
+        if taken[owner[unit]] < limit[owner[unit]]:
+            taken[owner[unit]] += 1
+            left -= 1
+    return counts | {g.name: int(taken[i]) for i, g in enumerate(ranked)}

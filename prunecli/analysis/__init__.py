@@ -1,0 +1,1 @@
+"""How criteria agree with each other, and whether a criterion can tell filters apart at all."""

@@ -1,0 +1,1 @@
+"""The project's own networks for small images, with the tensor names of public checkpoints."""

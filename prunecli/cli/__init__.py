@@ -1,0 +1,1 @@
+"""The command line: gathers options, calls the workflow of the command's name, shows the result."""

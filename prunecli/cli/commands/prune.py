@@ -1,0 +1,57 @@
+"""prunecli prune."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from prunecli.cli.gathering import Manner, Subject, Target
+from prunecli.cli.pages import prune as pages
+from prunecli.cli.presenting import present
+from prunecli.cli.pruning_options import Choosing, Judging, Planning, Training
+from prunecli.errors import WrongUse
+
+EXAMPLES = """
+prunecli prune model.safetensors --ratio 0.5 -o small.safetensors
+prunecli prune model.safetensors --ratio 0.3 --scope global --criterion l1 --dry-run
+prunecli prune --ratio 0.5 --strategy ghfp --data digits --epochs 10 --max-drop 1.0
+prunecli prune model.safetensors --ratio 0.5 -o - | prunecli inspect -
+"""
+
+
+def prune(
+    subject: Subject,
+    *,
+    choosing: Choosing,
+    training: Training,
+    judging: Judging,
+    planning: Planning,
+    target: Target,
+    manner: Manner,
+) -> None:
+    """Remove channels, prove the smaller network right, and write it."""
+    if choosing.ratio is None and choosing.plan is None and not choosing.layer_ratio:
+        raise WrongUse(
+            "prune needs to know how much to remove",
+            hints=["for example: --ratio 0.5", "or a saved plan: --plan plan.json"],
+        )
+    measured = judging.data is not None or judging.max_drop is not None or subject.checkpoint is None
+    from prunecli.workflows.prune import prune as work
+
+    present(
+        "prune",
+        lambda progress: work(
+            subject.opening(),
+            **choosing.arguments(),
+            **asdict(training),
+            data=judging.data,
+            evaluate=measured if judging.evaluate is None else judging.evaluate,
+            max_drop=judging.max_drop,
+            **asdict(planning),
+            **asdict(target),
+            progress=progress,
+        ),
+        pages=pages,
+        manner=manner,
+        destination=target.output,
+        following=pages.following,
+    )

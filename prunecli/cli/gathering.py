@@ -1,0 +1,95 @@
+"""Groups of options as one parameter: a dataclass in a command's signature spreads over the command line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from prunecli.cli import options
+
+if TYPE_CHECKING:
+    from prunecli.workflows.opening import Opening
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Which model: the options that every command on a checkpoint has."""
+
+    checkpoint: options.Checkpoint = None
+    arch: options.Arch = None
+    model: options.Model = None
+    input_shape: options.InputShape = None
+    trust_pickle: options.TrustPickle = None
+    ema: options.Ema = False
+    device: options.Device = "cpu"
+    mean: options.Mean = None
+    std: options.Std = None
+
+    def opening(self) -> Opening:
+        """The same as the workflows take it."""
+        from prunecli.workflows.opening import Opening
+
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("input_shape", "mean", "std"):
+            given[name] = None if given[name] is None else tuple(given[name])
+        return Opening(**given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where the file goes that a command writes."""
+
+    output: options.Output = None
+    force: options.Force = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How the result is shown; `format` is "path" where only the written file's path is wanted."""
+
+    format: options.Format = "table"
+    json: options.Json = False
+    quiet: options.Quiet = False
+    verbose: options.Verbose = False
+
+
+def gathered(function: Callable[..., None]) -> Callable[..., None]:
+    """`function` with each dataclass parameter replaced by that dataclass's fields."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    hints = get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint = hints[name]
+        if isinstance(hint, type) and is_dataclass(hint):
+            groups[name] = hint
+            parameters.extend(_parameters(hint))
+        else:
+            parameters.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+
+    def command(**given: Any) -> None:  # noqa: ANN401 - typer fills in the options by name
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        function(**made, **given)
+
+    command.__name__ = function.__name__
+    command.__doc__ = function.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {}
+    return command
+
+
+def _parameters(group: type) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]

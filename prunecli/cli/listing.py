@@ -1,0 +1,66 @@
+"""What `catalog` lists: every name that an option takes, with one line and its source; without torch."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from prunecli.cli.names import registry
+
+KINDS = ("criteria", "strategies", "architectures", "exporters", "data")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name."""
+
+    name: str
+    caption: str
+    source: str | None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Entries by kind."""
+
+    entries: dict[str, tuple[Entry, ...]]
+    notes: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """{kind: [{name, caption, source}]}."""
+        return {
+            kind: [
+                {"name": entry.name, "caption": entry.caption, "source": entry.source} for entry in entries
+            ]
+            for kind, entries in self.entries.items()
+        }
+
+
+def listing(kind: str | None = None) -> Listing:
+    """The entries of `kind`, or of every kind."""
+    kinds = KINDS if kind is None else (kind,)
+    return Listing({each: _architectures() if each == "architectures" else _members(each) for each in kinds})
+
+
+def _members(kind: str) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(name=name, caption=_caption(member), source=getattr(member, "source", None) or None)
+        for name, member in registry(kind).items()
+    )
+
+
+def _architectures() -> tuple[Entry, ...]:
+    known: dict[str, str] = importlib.import_module("prunecli.architectures").known_names()
+    return tuple(
+        Entry(name=name, caption=line, source=name.partition("/")[0]) for name, line in known.items()
+    )
+
+
+def _caption(member: Any) -> str:  # noqa: ANN401 - members of different registries
+    """The member's own caption, else the first line of its function's docstring."""
+    caption = getattr(member, "caption", None)
+    if caption is None:
+        caption = inspect.getdoc(getattr(member, "function", member)) or ""
+    return str(caption).partition("\n")[0].rstrip(".")

@@ -1,0 +1,68 @@
+"""Names on the command line, checked against the registries; none of it loads torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prunecli.cli.values import Names
+from prunecli.errors import unknown_name
+
+# What `catalog` lists: the word for one of them, the module that holds the registry, its name there.
+REGISTRIES = {
+    "criteria": ("criterion", "prunecli.criteria.contract", "CRITERIA"),
+    "strategies": ("strategy", "prunecli.strategies.contract", "STRATEGIES"),
+    "exporters": ("exporter", "prunecli.exporters.contract", "EXPORTERS"),
+    "data": ("data source", "prunecli.data.contract", "DATA_SOURCES"),
+}
+
+
+def registry(kind: str) -> Mapping[str, Any]:
+    """The members of `kind` ("criteria", "strategies", "exporters" or "data") by name."""
+    _, module, attribute = REGISTRIES[kind]
+    found: Mapping[str, Any] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def name(kind: str) -> Callable[[str], str]:
+    """A parser of one name of `kind`; raises WrongUse with the nearest match for an unknown one."""
+
+    def parse(text: str) -> str:
+        given = text.strip()
+        if given not in registry(kind):
+            raise unknown_name(REGISTRIES[kind][0], given, registry(kind))
+        return given
+
+    return parse
+
+
+def names(kind: str) -> Callable[[str], Names]:
+    """A parser of names of `kind` with commas between them."""
+    one = name(kind)
+
+    def parse(text: str) -> Names:
+        return Names(one(part) for part in text.split(","))
+
+    return parse
+
+
+def choice(word: str, valid: tuple[str, ...]) -> Callable[[str], str]:
+    """A parser of one of a few fixed words."""
+
+    def parse(text: str) -> str:
+        if text not in valid:
+            raise unknown_name(word, text, valid)
+        return text
+
+    return parse
+
+
+def completion(kind: str) -> Callable[[str], list[str]]:
+    """What the shell offers when an option takes a name of `kind`."""
+
+    def offer(incomplete: str) -> list[str]:
+        head, comma, last = incomplete.rpartition(",")
+        return [f"{head}{comma}{known}" for known in registry(kind) if known.startswith(last)]
+
+    return offer

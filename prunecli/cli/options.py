@@ -1,0 +1,240 @@
+"""Every option that more than one command has, defined once: same meaning, same name everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from prunecli.cli import streams, values
+from prunecli.cli.names import choice, completion, name, names
+from prunecli.cli.option import DATA, MODEL, PRUNING, RESULT, TRAINING, argument, option
+from prunecli.cli.values import LayerRatio, Names, Numbers, Shape
+
+FORMATS = ("table", "json", "csv", "md")
+SCHEDULES = ("cosine", "constant")
+AUGMENTS = ("none", "light", "cifar")
+_CRITERION = ("--criterion", "--criteria")
+
+Checkpoint = Annotated[
+    str | None,
+    argument(
+        "CHECKPOINT",
+        help="A checkpoint file, or - for standard input. Left out: `checkpoint` of [tool.prunecli], else "
+        "the sample model that ships with the package.",
+        parse=streams.readable,
+        environment=True,
+    ),
+]
+Arch = Annotated[
+    str | None,
+    option(
+        "--arch",
+        help="Architecture of the checkpoint, when it is not recognised.",
+        metavar="NAME",
+        section=MODEL,
+    ),
+]
+Model = Annotated[
+    str | None,
+    option(
+        "--model",
+        help="Build the network with a function of a Python file; the file is run.",
+        metavar="FILE.py:FUNCTION",
+        parse=values.factory,
+        section=MODEL,
+    ),
+]
+InputShape = Annotated[
+    Shape | None,
+    option(
+        "--input-shape",
+        help="Shape of one input without the batch, such as 3x32x32.",
+        metavar="CxHxW",
+        parse=values.shape,
+        section=MODEL,
+    ),
+]
+TrustPickle = Annotated[
+    str | None,
+    option(
+        "--trust-pickle",
+        help="Run the code in the checkpoint whose own SHA-256 this is.",
+        metavar="SHA256",
+        parse=values.sha256,
+        environment=False,
+        section=MODEL,
+    ),
+]
+Ema = Annotated[
+    bool, option("--ema/--no-ema", help="Take the averaged weights of a training checkpoint.", section=MODEL)
+]
+Device = Annotated[
+    str,
+    option(
+        "--device", help="cpu, cuda, cuda:N or mps.", metavar="DEVICE", parse=values.device, section=MODEL
+    ),
+]
+Mean = Annotated[
+    Numbers | None,
+    option(
+        "--mean",
+        help="Channel means that the network was trained with, on the 0 to 1 scale.",
+        metavar="M,M,M",
+        parse=values.numbers,
+        section=DATA,
+    ),
+]
+Std = Annotated[
+    Numbers | None,
+    option(
+        "--std",
+        help="Channel deviations that the network was trained with, on the 0 to 1 scale.",
+        metavar="S,S,S",
+        parse=values.positive_numbers,
+        section=DATA,
+    ),
+]
+Data = Annotated[
+    str | None,
+    option(
+        "--data",
+        help="A name of `catalog data`, a folder, or torchvision:NAME:PATH. Left out: the sample's digits.",
+        metavar="SPEC",
+        completion=completion("data"),
+        section=DATA,
+    ),
+]
+Seed = Annotated[
+    int,
+    option(
+        "--seed", help="Seed of every random choice.", metavar="N", parse=values.whole(0), section=PRUNING
+    ),
+]
+Criterion = Annotated[
+    str,
+    option(
+        *_CRITERION,
+        help="What makes a filter matter; see `catalog criteria`.",
+        metavar="NAME",
+        parse=name("criteria"),
+        completion=completion("criteria"),
+        section=PRUNING,
+    ),
+]
+Criteria = Annotated[
+    list[Names],
+    option(
+        *_CRITERION,
+        help="What makes a filter matter: names with commas between them; see `catalog criteria`.",
+        metavar="NAME,NAME",
+        parse=names("criteria"),
+        completion=completion("criteria"),
+        section=PRUNING,
+    ),
+]
+Ratio = Annotated[
+    float | None,
+    option(
+        "--ratio",
+        help="Fraction of channels to remove, 0 < R < 1: floor(R * N) of each group of N.",
+        metavar="R",
+        parse=values.ratio,
+        section=PRUNING,
+    ),
+]
+Ratios = Annotated[
+    list[Numbers],
+    option(
+        "--ratio",
+        help="Fractions of channels to remove, 0 < R < 1, with commas between them.",
+        metavar="R,R",
+        parse=values.ratios,
+        section=PRUNING,
+    ),
+]
+Strategy = Annotated[
+    str,
+    option(
+        "--strategy",
+        help="The procedure over time; see `catalog strategies`.",
+        metavar="NAME",
+        parse=name("strategies"),
+        completion=completion("strategies"),
+        section=PRUNING,
+    ),
+]
+Scope = Annotated[
+    str,
+    option(
+        "--scope",
+        help="Remove the share in each group (local) or over all groups together (global).",
+        metavar="local|global",
+        parse=choice("scope", ("local", "global")),
+        section=PRUNING,
+    ),
+]
+LayerRatios = Annotated[
+    list[LayerRatio] | None,
+    option(
+        "--layer-ratio",
+        help="Another ratio for the layers whose name matches GLOB; may be repeated.",
+        metavar="GLOB=R",
+        parse=values.layer_ratio,
+        section=PRUNING,
+    ),
+]
+_LR = option(
+    "--lr",
+    help="Learning rate at the start.",
+    metavar="RATE",
+    parse=values.number(0, above=0),
+    section=TRAINING,
+)
+_EPOCHS = option(
+    "--epochs", help="Passes over the data.", metavar="N", parse=values.whole(0), section=TRAINING
+)
+_BATCH_SIZE = option(
+    "--batch-size", help="Images in a batch.", metavar="N", parse=values.whole(1), section=TRAINING
+)
+LearningRate = Annotated[float, _LR]
+Epochs = Annotated[int, _EPOCHS]
+BatchSize = Annotated[int, _BATCH_SIZE]
+# Where None leaves the choice to the strategy.
+StrategyLearningRate = Annotated[float | None, _LR]
+StrategyEpochs = Annotated[int | None, _EPOCHS]
+StrategyBatchSize = Annotated[int | None, _BATCH_SIZE]
+Output = Annotated[
+    str | None,
+    option(
+        "--output",
+        "-o",
+        help="File to write, or - for standard output (the result then goes to standard error).",
+        metavar="FILE",
+        parse=streams.writable,
+        section=RESULT,
+    ),
+]
+Force = Annotated[bool, option("--force", help="Replace an existing output file.", section=RESULT)]
+Format = Annotated[
+    str,
+    option(
+        "--format",
+        help="How the result is written; a table may change, JSON may not.",
+        metavar="table|json|csv|md",
+        parse=choice("format", FORMATS),
+        section=RESULT,
+    ),
+]
+Json = Annotated[bool, option("--json", help="The same as --format json.", section=RESULT)]
+Quiet = Annotated[
+    bool,
+    option(
+        "--quiet",
+        "-q",
+        help="No notes, no progress; of the result only the path of the file written, unless --format "
+        "asks for more.",
+        section=RESULT,
+    ),
+]
+Verbose = Annotated[
+    bool, option("--verbose", "-v", help="A traceback when something fails, and warnings.", section=RESULT)
+]

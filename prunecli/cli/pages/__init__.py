@@ -1,0 +1,1 @@
+"""One file a command: the tables that people read, made from the JSON document alone."""

@@ -1,0 +1,149 @@
+"""How a pruning is read: what it was before, what it is after, which layers lost what, and the proof."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from prunecli.cli import figures
+from prunecli.cli.tables import Column, Page, Table, facts, name, number
+
+_COSTS = (("parameters", "params"), ("MACs", "macs"), ("file bytes", "bytes"))
+
+
+def page(document: Mapping[str, Any]) -> Page:
+    """What was asked, before and after, layers, protected layers, verification and the file."""
+    return (
+        _asked(document),
+        _before_after(document),
+        _layers(document),
+        _protected(document),
+        _proof(document),
+    )
+
+
+def flat(document: Mapping[str, Any]) -> Table:
+    """One row a layer, with the removed indices."""
+    rows = tuple(
+        (layer["name"], layer["type"], layer["before"], layer["after"], layer["removed"])
+        for layer in document["layers"]
+    )
+    columns = (name("layer"), name("type"), number("before"), number("after"), name("removed"))
+    return Table(columns=columns, rows=rows)
+
+
+def following(document: Mapping[str, Any]) -> str | None:
+    """The next command: recover accuracy, or write what was only planned."""
+    path = (document.get("output") or {}).get("path")
+    if not path:
+        return "the same with -o small.safetensors keeps the smaller network"
+    pure = PurePath(path)
+    tuned = pure.with_name(f"{pure.stem}-tuned{pure.suffix}")
+    return f"prunecli finetune {shlex.quote(path)} --epochs 10 -o {shlex.quote(str(tuned))}"
+
+
+def _asked(document: Mapping[str, Any]) -> Table:
+    ratio = document.get("ratio")
+    return facts(
+        [
+            ("strategy", document["strategy"]),
+            ("criterion", document["criterion"]),
+            ("scope", document["scope"]),
+            ("ratio", None if ratio is None else figures.text(ratio)),
+            ("seed", figures.text(document.get("seed"))),
+        ]
+    )
+
+
+def _before_after(document: Mapping[str, Any]) -> Table:
+    before, after = document["before"], document["after"]
+    rows = [
+        _cost_row(word, before.get(key), after.get(key), (document.get("reduction") or {}).get(key))
+        for word, key in _COSTS
+    ]
+    first, second = before.get("macs"), after.get("macs")
+    speed_up = first / second if first and second else None
+    rows.append(("theoretical speed-up (MACs)", "", figures.times(speed_up), ""))
+    accuracy = document.get("accuracy") or {}
+    if accuracy.get("before") is not None or accuracy.get("after") is not None:
+        rows.append(_accuracy_row(accuracy))
+    thop_before, thop_after = before.get("thop") or {}, after.get("thop") or {}
+    if thop_before and thop_after:
+        rows.append(_cost_row("MACs by thop", thop_before.get("macs"), thop_after.get("macs"), None))
+        rows.append(
+            _cost_row("parameters by thop", thop_before.get("params"), thop_after.get("params"), None)
+        )
+    columns = (name("figure"), _written("before"), _written("after"), _written("reduction"))
+    return Table(columns=columns, rows=tuple(rows), title="Before and after")
+
+
+def _cost_row(word: str, before: Any, after: Any, reduction: Any) -> tuple[str, str, str, str]:  # noqa: ANN401
+    if reduction is None and before and after is not None:
+        reduction = 1 - after / before
+    return (word, figures.count(before), figures.count(after), figures.share(reduction))
+
+
+def _accuracy_row(accuracy: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    before, after = accuracy.get("before"), accuracy.get("after")
+    drop = figures.UNKNOWN if before is None or after is None else f"{before - after:+.2f} points"
+    return ("accuracy", figures.percentage(before), figures.percentage(after), drop)
+
+
+def _layers(document: Mapping[str, Any]) -> Table:
+    rows = tuple(
+        (layer["name"], layer["type"], layer["before"], layer["after"], _removed_share(layer))
+        for layer in document["layers"]
+    )
+    columns = (
+        name("layer"),
+        name("type"),
+        number("before", figures.count),
+        number("after", figures.count),
+        number("removed", figures.share),
+    )
+    return Table(columns=columns, rows=rows, title="Channels")
+
+
+def _removed_share(layer: Mapping[str, Any]) -> float | None:
+    return 1 - layer["after"] / layer["before"] if layer["before"] else None
+
+
+def _protected(document: Mapping[str, Any]) -> Table:
+    rows = tuple((entry["name"], entry["reason"]) for entry in document.get("protected") or ())
+    return Table(columns=(name("layer"), name("reason")), rows=rows, title="Protected")
+
+
+def _proof(document: Mapping[str, Any]) -> Table:
+    proof = document.get("verification") or {}
+    written = document.get("output") or {}
+    seconds = document.get("seconds") or {}
+    return facts(
+        [
+            ("equivalent", figures.text(proof.get("equivalent")) if proof else None),
+            ("method", proof.get("method")),
+            ("largest error", _error(proof) if proof else None),
+            ("seconds", _seconds(seconds) if seconds else None),
+            ("written", written.get("path")),
+            ("sha256", written.get("sha256")),
+        ],
+        title="Verification",
+    )
+
+
+def _error(proof: Mapping[str, Any]) -> str:
+    show: Callable[[Any], str] = figures.scientific
+    return (
+        f"{show(proof.get('max_abs_error'))} absolute, {show(proof.get('max_rel_error'))} relative, "
+        f"tolerance {show(proof.get('tolerance'))}"
+    )
+
+
+def _seconds(seconds: Mapping[str, Any]) -> str:
+    return ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items() if value is not None)
+
+
+def _written(title: str) -> Column:
+    """A column of numbers that are written already."""
+    return number(title, str)

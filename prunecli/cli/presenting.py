@@ -1,0 +1,78 @@
+"""From a workflow to the screen: run it, tell its notes, show its result, then let a missed gate speak."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from prunecli.cli import output
+from prunecli.cli.gathering import Manner
+from prunecli.cli.progress_bar import progress_bar
+from prunecli.errors import GateNotMet, WorkFailed
+from prunecli.progress import Progress
+
+if TYPE_CHECKING:
+    from prunecli.cli.output import PageOf
+
+
+class Result(Protocol):
+    """What every workflow returns."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for standard error."""
+
+    def document(self) -> dict[str, Any]:
+        """The result as JSON values."""
+
+
+def present(
+    command: str,
+    work: Callable[[Progress], Result],
+    *,
+    pages: PageOf,
+    manner: Manner,
+    destination: str | None = None,
+    following: Callable[[dict[str, Any]], str | None] = lambda _: None,
+) -> None:
+    """Run `work` and show what comes of it.
+
+    `destination` is the output as given, `following` the next command to suggest. A result that
+    misses a gate (its `gate`, or the `result` of a GateNotMet) is shown before the gate is raised.
+    """
+    quiet, piped = manner.quiet, destination == "-"
+    gate: GateNotMet | None = None
+    with progress_bar(quiet=quiet) as progress, _stdout_kept_clean(piped=piped):
+        try:
+            found = work(progress)
+        except GateNotMet as missed:
+            if getattr(missed, "result", None) is None:
+                raise
+            gate, found = missed, missed.result  # type: ignore[attr-defined]
+        except BrokenPipeError:
+            raise WorkFailed("whoever reads standard output went away before all was written") from None
+    document = found.document()
+    if not quiet:
+        output.notes(found.notes)
+    output.result(command, document, pages=pages, manner=manner.format, piped=piped)
+    gate = gate or getattr(found, "gate", None)
+    if gate is not None:
+        raise gate
+    suggestion = following(document)
+    if suggestion and not quiet and not piped:
+        output.notes([f"next: {suggestion}"])
+
+
+@contextlib.contextmanager
+def _stdout_kept_clean(*, piped: bool) -> Iterator[None]:
+    """Third-party prints go to standard error: only the result belongs on standard output.
+
+    Not where the workflow itself writes a checkpoint to standard output.
+    """
+    if piped or sys.stderr is None:
+        yield
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

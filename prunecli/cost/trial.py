@@ -1,0 +1,126 @@
+"""One forward pass on a copy that carries no weights: on the meta device, else on the CPU.
+
+The meta device knows shapes only, so a pass over it costs neither memory nor arithmetic, and attention
+is seen as the matrix products it is: the CPU runs it in one fused kernel that no counter looks into.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils import _pytree as pytree
+
+from prunecli.errors import InputRefused
+
+T = TypeVar("T")
+Inputs = Tensor | Sequence[Any] | Mapping[str, Any]
+"""One tensor, positional arguments, or keyword arguments of the model's forward, at batch 1."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A model in evaluation mode and what to call it with."""
+
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __call__(self) -> object:
+        """Run the forward pass without gradients."""
+        with torch.no_grad():
+            return self.model(*self.args, **self.kwargs)
+
+
+def meta_copy(model: nn.Module) -> nn.Module:
+    """A copy of `model` with every tensor on the meta device; no weight is copied on the way."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        held = [*module._parameters.values(), *module._buffers.values(), *vars(module).values()]
+        for tensor in held:
+            if isinstance(tensor, Tensor) and id(tensor) not in memo:
+                memo[id(tensor)] = _on_meta(tensor)
+    return copy.deepcopy(model, memo)
+
+
+def with_a_copy(
+    model: nn.Module,
+    input_shape: Sequence[int],
+    *,
+    inputs: Inputs | None = None,
+    action: Callable[[Call], T],
+) -> tuple[T, str | None]:
+    """What `action` makes of a call to a copy of `model`, and a note when the CPU had to serve.
+
+    `input_shape` is without the batch axis; `inputs` take its place for models that want something else
+    than one tensor of floats. `model` itself is neither run nor changed. Raises InputRefused when the
+    forward pass fails on both devices.
+    """
+    shape = (1, *input_shape)
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    given = torch.zeros(shape, dtype=dtype) if inputs is None else inputs
+    try:
+        return action(_call(meta_copy(model), given, device="meta")), None
+    except Exception as failure:  # whatever a model raises where values are asked for
+        if _has_no_values(model):
+            raise _refusal(shape, inputs, failure) from failure
+        why = _first_line(failure)
+    try:
+        if inputs is None:
+            given = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+        with _attention_as_products():
+            found = action(_call(copy.deepcopy(model).cpu(), given, device="cpu"))
+    except Exception as failure:
+        raise _refusal(shape, inputs, failure) from failure
+    return found, f"run on the CPU on one random input: the meta device refused ({why})"
+
+
+def _on_meta(tensor: Tensor) -> Tensor:
+    # Reading .data leaves out what a parameter's gradient hangs on.
+    empty = torch.empty_like(tensor.data, device="meta")
+    return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+
+
+def _call(model: nn.Module, given: Inputs, *, device: str) -> Call:
+    moved: Any = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), given)
+    model.eval()
+    if isinstance(moved, Tensor):
+        return Call(model, (moved,), {})
+    if isinstance(moved, Mapping):
+        return Call(model, (), dict(moved))
+    return Call(model, tuple(moved), {})
+
+
+def _has_no_values(model: nn.Module) -> bool:
+    return any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+
+
+@contextlib.contextmanager
+def _attention_as_products() -> Iterator[None]:
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _refusal(shape: Sequence[int], inputs: Inputs | None, failure: Exception) -> InputRefused:
+    if inputs is not None:
+        return InputRefused("the model does not run on the inputs given", hints=[_first_line(failure)])
+    return InputRefused(
+        f"the model does not run on an input of shape {tuple(shape)}",
+        hints=[_first_line(failure), "give the shape it was made for with --input-shape"],
+    )
+
+
+def _first_line(failure: Exception) -> str:
+    lines = str(failure).strip().splitlines()
+    return f"{type(failure).__name__}: {lines[0]}" if lines else type(failure).__name__

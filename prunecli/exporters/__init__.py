@@ -1,0 +1,1 @@
+"""Other formats for a model, each written with a check of what was written."""

@@ -1,0 +1,67 @@
+"""The plain state dict, for tools that bring their own model code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prunecli.errors import WorkFailed, WrongUse
+from prunecli.exporters.contract import ExportCheck, exporter
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@exporter(
+    "safetensors",
+    packages=("safetensors",),
+    source="safetensors, huggingface.co/docs/safetensors",
+    suffix=".safetensors",
+)
+def export_safetensors(
+    model: nn.Module,
+    path: Path,
+    *,
+    input_shape: tuple[int, ...],
+    samples: Tensor | None,
+    opset: int | None,
+) -> ExportCheck:
+    """State dict as safetensors under the module's own names, read back bit for bit.
+
+    Weights that the module shares are written once for every name. Raises WrongUse for an opset,
+    WorkFailed when what is read back is not what was written.
+    """
+    import safetensors
+    from safetensors.torch import load_file, save_file
+
+    if opset is not None:
+        raise WrongUse("safetensors files have no opset", hints=["leave --opset out"])
+    tensors = _separate(model.state_dict())
+    save_file(tensors, path, metadata={"format": "pt"})
+    found = load_file(path)
+    if found.keys() != tensors.keys():
+        raise WorkFailed("the safetensors file does not hold the tensors that were written")
+    changed = [name for name, tensor in tensors.items() if not _same_bits(tensor, found[name])]
+    if changed:
+        raise WorkFailed(f"{changed[0]} was read back from the safetensors file with other values")
+    return ExportCheck(f"safetensors {safetensors.__version__}", 0.0, 0.0, equivalent=True)
+
+
+def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, none sharing memory with another: the format knows no aliases."""
+    separate: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().cpu().contiguous()
+        place = whole.untyped_storage().data_ptr()
+        separate[name] = whole.clone() if place in taken else whole
+        taken.add(place)
+    return separate
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    import torch
+
+    # As bytes, so that NaN equals itself and −0 does not equal 0.
+    same_kind = a.dtype == b.dtype and a.shape == b.shape
+    return same_kind and torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8))

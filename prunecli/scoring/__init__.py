@@ -1,0 +1,1 @@
+"""Make scores comparable: evidence from a network, filters' scores, and what a group's channels are worth."""

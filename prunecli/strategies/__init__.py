@@ -1,0 +1,1 @@
+"""Strategies: the procedures over time by which channels leave."""

@@ -1,0 +1,48 @@
+"""How torchvision is imported, also where its compiled operators do not load beside this torch.
+
+A torchvision wheel built for CUDA stands beside a CPU build of torch when the two come from
+different places; its extension then does not load, and importing the package fails when it
+describes two of the missing operators. Only detectors use those: declaring them first lets
+the models and the data sets be imported, and the operators themselves stay unusable.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+_DECLARATIONS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_KEPT_ALIVE: list[Any] = []
+
+
+@cache
+def load_torchvision() -> ModuleType:
+    """The torchvision package; raises ImportError where it is not installed or cannot be imported."""
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise ImportError(f"torchvision cannot be imported: {error}") from error
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    return _with_declared_operators()
+
+
+def _with_declared_operators() -> ModuleType:
+    import torch
+
+    make_library: Any = torch.library.Library  # untyped in torch
+    library = make_library("torchvision", "FRAGMENT")
+    for declaration in _DECLARATIONS:
+        library.define(declaration)
+    _KEPT_ALIVE.append(library)
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        raise ImportError(f"torchvision cannot be imported: {error}") from error

@@ -1,0 +1,73 @@
+"""Batch-norm recalibration: means and variances measured again after channels have gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from prunecli.data import Split
+from prunecli.errors import WrongUse
+from prunecli.training.augmentation import plan_epoch
+from prunecli.training.batches import Batches, floating_dtype
+from prunecli.training.device import memory_in_words, pick_device
+from prunecli.training.forward import check_fit
+from prunecli.training.states import modes_kept, restore, snapshot
+
+
+def recalibrate_batch_norm(
+    model: nn.Module,
+    split: Split,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    batches: int = 10,
+    batch_size: int = 256,
+    seed: int = 0,
+    device: str = "cpu",
+) -> int:
+    """Replace the running statistics of every batch norm by their plain average over some batches.
+
+    `split` is the training part; up to `batches` (at least 1) batches are drawn from it by `seed`. Only
+    batch norms run in training mode, so dropout stays off, and no parameter changes. The model is moved to
+    `device` and left there. Returns the number of layers; without any, nothing is run. When it fails, the
+    old statistics are put back. Raises what `evaluate` raises.
+    """
+    layers = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
+    if not layers:
+        return 0
+    place = pick_device(device)
+    if batches < 1:
+        raise WrongUse(
+            f"batch norms cannot be recalibrated on {batches} batches", hints=["valid: at least 1"]
+        )
+    momenta = [layer.momentum for layer in layers]
+    with memory_in_words(batch_size), modes_kept(model):
+        model.to(place).eval()
+        source = Batches(
+            split, mean=mean, std=std, batch_size=batch_size, device=place, dtype=floating_dtype(model)
+        )
+        check_fit(model, source, classes=split.classes)
+        before = snapshot(model)
+        try:
+            for layer in layers:
+                layer.reset_running_stats()
+                layer.momentum = None  # a cumulative average, every batch with the same weight
+                layer.train()
+            _run(model, source, batches=batches, seed=seed, split=split)
+        except BaseException:
+            restore(model, before)
+            raise
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
+    return len(layers)
+
+
+@torch.no_grad()
+def _run(model: nn.Module, source: Batches, *, batches: int, seed: int, split: Split) -> None:
+    plan = plan_epoch(len(split), image_shape=split.image_shape, augment="none", seed=seed, epoch=0)
+    for _, (images, _) in zip(range(batches), source.by_plan(plan), strict=False):
+        model(images)

@@ -1,0 +1,1 @@
+"""The stories: one command each, from arguments to a result; nothing is printed here."""

@@ -1,0 +1,216 @@
+"""Open a checkpoint as a network: read it, know its architecture, load its weights."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunecli.architectures import Architecture, build, from_factory, identify, resolve
+from prunecli.checkpoints import Checkpoint, default_sample, read_checkpoint
+from prunecli.errors import InputRefused, nearest
+from prunecli.surgery.cutting import carry_out
+from prunecli.surgery.plan import Plan
+
+SHOWN_DIFFERENCES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What a command line says about the input: a path, "-" for standard input, None for the bundled sample."""
+
+    checkpoint: str | None = None
+    arch: str | None = None
+    model: str | None = None
+    input_shape: tuple[int, ...] | None = None
+    trust_pickle: str | None = None
+    ema: bool = False
+    device: str = "cpu"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Opened:
+    """A checkpoint as a network in inference mode, with all that is known about it.
+
+    `plan` turned the architecture into this network, None for one that was never pruned. `mean` and `std`
+    are the normalisation that its images need, None when neither the file nor the user says.
+    """
+
+    checkpoint: Checkpoint
+    architecture: Architecture
+    confidence: float
+    model: nn.Module
+    plan: Plan | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    history: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def dtype(self) -> str:
+        """The type of the weights: "float32"."""
+        first = next((p for p in self.model.parameters() if p.is_floating_point()), None)
+        return "none" if first is None else str(first.dtype).removeprefix("torch.")
+
+    def summary(self) -> dict[str, Any]:
+        """Path, sha256 and architecture, as documents name a checkpoint."""
+        return {
+            "path": self.checkpoint.path,
+            "sha256": self.checkpoint.sha256,
+            "architecture": self.architecture.name,
+        }
+
+
+def load(path: str, *, model: str | None = None) -> nn.Module:
+    """The network in a checkpoint, pruned or not, in inference mode, ready for inference and training.
+
+    `model` is "file.py:factory" for a checkpoint of one's own architecture. Raises InputRefused when the file
+    cannot be opened safely or fits no architecture.
+    """
+    return open_checkpoint(Opening(checkpoint=path, model=model)).model
+
+
+def open_checkpoint(opening: Opening) -> Opened:
+    """Read, identify, build, load. Raises InputRefused for whatever does not fit."""
+    checkpoint, notes = _read(opening)
+    document: Mapping[str, Any] = checkpoint.document or {}
+    plan: Plan | None = None
+    if document.get("plan") is not None:
+        plan = Plan.from_document(document["plan"])
+    architecture, confidence, model, found = _network(opening, checkpoint, document)
+    if plan is not None and checkpoint.module is None:
+        carry_out(plan, model)
+    if checkpoint.module is None:
+        _load_weights(model, checkpoint.tensors, architecture)
+    mean, std = _normalisation(opening, document, architecture)
+    return Opened(
+        checkpoint=checkpoint,
+        architecture=architecture,
+        confidence=confidence,
+        model=model.eval(),
+        plan=plan,
+        mean=mean,
+        std=std,
+        history=tuple(document.get("history") or ()),
+        notes=(*notes, *checkpoint.notes, *found),
+    )
+
+
+def _read(opening: Opening) -> tuple[Checkpoint, tuple[str, ...]]:
+    if opening.checkpoint is None:
+        sample = default_sample()
+        note = f"no checkpoint was given: taking the bundled sample {sample.name}"
+        return read_checkpoint(sample, ema=opening.ema), (note,)
+    source = sys.stdin.buffer if opening.checkpoint == "-" else opening.checkpoint
+    return read_checkpoint(source, ema=opening.ema, trust_pickle=opening.trust_pickle), ()
+
+
+def _network(
+    opening: Opening, checkpoint: Checkpoint, document: Mapping[str, Any]
+) -> tuple[Architecture, float, nn.Module, tuple[str, ...]]:
+    """The architecture, how sure it is, an untrained network of it, and notes."""
+    shape = opening.input_shape
+    stored = document.get("architecture")
+    if opening.model is not None:
+        wanted = shape or (Architecture.from_document(stored).input_shape if stored else (3, 224, 224))
+        module, architecture = from_factory(opening.model, input_shape=wanted)
+        return architecture, 1.0, module, ()
+    if checkpoint.module is not None:
+        architecture = Architecture(f"module/{type(checkpoint.module).__name__}", {}, shape or (3, 224, 224))
+        return architecture, 1.0, checkpoint.module, ()
+    if stored is not None:
+        architecture = _own_shape(Architecture.from_document(stored), shape)
+        if architecture.source == "file":
+            raise InputRefused(
+                f"the checkpoint's architecture is a file of its author's: {architecture.short_name}",
+                hints=[f"give it: --model {architecture.short_name}"],
+            )
+        return architecture, 1.0, build(architecture), ()
+    if opening.arch is not None:
+        architecture = _resolved(opening.arch, checkpoint, shape)
+        return architecture, 1.0, build(architecture), ()
+    found = identify(checkpoint.shapes, input_shape=shape)
+    note = f"recognised as {found.architecture.name} {found.architecture.arguments or ''}".rstrip()
+    return found.architecture, found.confidence, build(found.architecture), (note, *found.notes)
+
+
+def _resolved(name: str, checkpoint: Checkpoint, shape: tuple[int, ...] | None) -> Architecture:
+    """The architecture called `name`, with the arguments that the tensors show when they are its own."""
+    try:
+        found = identify(checkpoint.shapes, input_shape=shape)
+    except InputRefused:
+        return resolve(name, input_shape=shape)
+    if found.architecture.name == name:
+        return found.architecture
+    classes = found.architecture.arguments.get("num_classes")
+    return resolve(name, arguments={} if classes is None else {"num_classes": classes}, input_shape=shape)
+
+
+def _own_shape(architecture: Architecture, shape: tuple[int, ...] | None) -> Architecture:
+    return architecture if shape is None else Architecture(architecture.name, architecture.arguments, shape)
+
+
+def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor], architecture: Architecture) -> None:
+    """Put `tensors` into `model`; the counters of batch norm may be missing, nothing else may differ."""
+    own = model.state_dict()
+    missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
+    extra = [name for name in tensors if name not in own]
+    shapes = [
+        f"{name} is {_shape(tensor)}, not {_shape(own[name])}"
+        for name, tensor in tensors.items()
+        if name in own and tensor.shape != own[name].shape
+    ]
+    if missing or extra or shapes:
+        shown = [*(f"missing {name}" for name in missing), *(f"extra {name}" for name in extra), *shapes]
+        near = nearest(missing[0], extra) if missing and extra else None
+        raise InputRefused(
+            f"the checkpoint does not fit {architecture.name}: {len(missing)} tensors missing, {len(extra)} extra, "
+            f"{len(shapes)} of another shape",
+            hints=[
+                "first: " + ", ".join(shown[:SHOWN_DIFFERENCES]),
+                *([f"perhaps {missing[0]!r} is called {near!r}"] if near else []),
+            ],
+        )
+    with torch.no_grad():
+        _set_dtype(model, tensors)
+        model.load_state_dict(dict(tensors), strict=False)
+
+
+def _set_dtype(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Keep the type that the file has: half-precision weights stay so."""
+    dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
+    if len(dtypes) == 1:
+        model.to(dtypes.pop())
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(str(size) for size in tensor.shape) or "a number"
+
+
+def _normalisation(
+    opening: Opening, document: Mapping[str, Any], architecture: Architecture
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    stored = document.get("normalisation") or {}
+    mean = opening.mean or _numbers(stored.get("mean"))
+    std = opening.std or _numbers(stored.get("std"))
+    if (mean is None) != (std is None):
+        raise InputRefused("a normalisation has a mean and a deviation", hints=["give both --mean and --std"])
+    channels = architecture.input_shape[0]
+    for values in (mean, std):
+        if values is not None and len(values) not in {1, channels}:
+            raise InputRefused(f"{len(values)} values of normalisation for {channels} channels")
+    return _spread(mean, channels), _spread(std, channels)
+
+
+def _spread(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] | None:
+    return values * channels if values is not None and len(values) == 1 else values
+
+
+def _numbers(values: Any) -> tuple[float, ...] | None:  # noqa: ANN401 - any JSON value
+    return tuple(float(value) for value in values) if values else None

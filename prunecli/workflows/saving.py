@@ -1,0 +1,50 @@
+"""Write a network with its document: a path, or standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from prunecli.checkpoints import check_output, write_checkpoint
+from prunecli.surgery.plan import Plan
+from prunecli.version import __version__
+from prunecli.workflows.opening import Opened, Opening
+
+
+def check_destination(opening: Opening, output: str | None, *, force: bool) -> None:
+    """Refuse an output that cannot be, before any work; raises WrongUse."""
+    if output is None or output == "-":
+        return
+    inputs = [opening.checkpoint] if opening.checkpoint not in {None, "-"} else []
+    check_output(output, inputs=[path for path in inputs if path is not None], force=force)
+
+
+def save(
+    opened: Opened,
+    model: nn.Module,
+    *,
+    plan: Plan | None,
+    step: Mapping[str, Any],
+    output: str | None,
+    force: bool,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+) -> dict[str, Any] | None:
+    """Write `model` with the architecture, the whole plan and the history plus `step`; None without an output."""
+    if output is None:
+        return None
+    mean, std = mean or opened.mean, std or opened.std
+    document = {
+        "architecture": opened.architecture.document(),
+        "input_shape": list(opened.architecture.input_shape),
+        "plan": None if plan is None else plan.document(),
+        "normalisation": None if mean is None or std is None else {"mean": list(mean), "std": list(std)},
+        "history": [*opened.history, {**step, "version": __version__}],
+    }
+    target = sys.stdout.buffer if output == "-" else output
+    written = write_checkpoint(target, model.cpu().state_dict(), document, force=force)
+    return {**asdict(written), "path": output}

@@ -1,0 +1,69 @@
+"""Options with the same meaning have the same name, text and environment variable everywhere."""
+
+from __future__ import annotations
+
+import typer
+
+from prunecli.cli.app import COMMANDS, application
+
+SHARED = {
+    "--format": set(COMMANDS),
+    "--json": set(COMMANDS),
+    "--quiet": set(COMMANDS),
+    "-q": set(COMMANDS),
+    "--verbose": set(COMMANDS),
+    "-v": set(COMMANDS),
+    "--arch": set(COMMANDS) - {"catalog"},
+    "--input-shape": set(COMMANDS) - {"catalog"},
+    "--device": set(COMMANDS) - {"catalog"},
+    "--trust-pickle": set(COMMANDS) - {"catalog"},
+    "--criterion": {"score", "compare", "prune"},
+    "--criteria": {"score", "compare", "prune"},
+    "--scope": {"score", "prune"},
+    "--ratio": {"compare", "prune"},
+    "--data": {"prune", "finetune", "evaluate", "export"},
+    "--seed": {"score", "compare", "prune", "finetune", "evaluate"},
+    "--output": {"prune", "finetune", "export"},
+    "-o": {"prune", "finetune", "export"},
+    "--force": {"prune", "finetune", "export"},
+    "--strategy": {"prune"},
+}
+
+
+def parameters():
+    group = typer.main.get_command(application())
+    return [(name, param) for name, command in group.commands.items() for param in command.params]
+
+
+def test_each_shared_option_is_where_it_belongs():
+    for spelling, commands in SHARED.items():
+        assert {name for name, param in parameters() if spelling in param.opts} == commands, spelling
+
+
+def test_one_spelling_has_one_environment_variable_and_one_section():
+    meanings = {}
+    for _, param in parameters():
+        for spelling in param.opts:
+            known = meanings.setdefault(spelling, (param.envvar, getattr(param, "rich_help_panel", None)))
+            assert (param.envvar, getattr(param, "rich_help_panel", None)) == known, spelling
+
+
+def test_every_option_has_help_and_is_made_by_our_own_hand():
+    for name, param in parameters():
+        assert param.help, (name, param.name)
+        assert param.name == "trust_pickle" or param.envvar or param.name == "kind", (name, param.name)
+
+
+def test_examples_of_the_help_are_parsed():
+    import importlib
+    import shlex
+
+    group = typer.main.get_command(application())
+    for name in COMMANDS:
+        examples = importlib.import_module(f"prunecli.cli.commands.{name}").EXAMPLES.strip().splitlines()
+        assert examples
+        for example in examples:
+            words = shlex.split(example.partition(" | ")[0])
+            assert words[:2] == ["prunecli", name]
+            known = {spelling for param in group.commands[name].params for spelling in param.opts}
+            assert {word for word in words if word.startswith("-") and word != "-"} <= known, example

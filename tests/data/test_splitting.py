@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunecli.data import Split
+from prunecli.data.splitting import stratified_share, take
+
+
+def test_a_tenth_of_every_class_is_set_aside() -> None:
+    labels = torch.tensor([0] * 100 + [1] * 50 + [2] * 20)
+    stay, aside = stratified_share(labels, share=0.1, seed=3)
+    assert labels[aside].bincount().tolist() == [10, 5, 2]
+    assert sorted([*stay.tolist(), *aside.tolist()]) == list(range(170))
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    share=st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**40),
+)
+def test_both_sides_together_are_the_whole_and_every_class_keeps_an_image(
+    labels: list[int], share: float, seed: int
+) -> None:
+    tensor = torch.tensor(labels)
+    stay, aside = stratified_share(tensor, share=share, seed=seed)
+    assert sorted([*stay.tolist(), *aside.tolist()]) == list(range(len(labels)))
+    assert stay.tolist() == sorted(stay.tolist())
+    assert set(tensor[stay].tolist()) == set(labels)
+    assert set(tensor[aside].tolist()) == {label for label in labels if labels.count(label) > 1}
+
+
+def test_the_seed_alone_decides() -> None:
+    labels = torch.arange(200) % 4
+    first = stratified_share(labels, share=0.2, seed=1)[1]
+    torch.manual_seed(99)
+    assert torch.equal(first, stratified_share(labels, share=0.2, seed=1)[1])
+    assert not torch.equal(first, stratified_share(labels, share=0.2, seed=2)[1])
+
+
+def test_take_copies() -> None:
+    split = Split(torch.arange(8, dtype=torch.uint8).reshape(4, 1, 2, 1), torch.arange(4), 4)
+    part = take(split, torch.tensor([1, 3]))
+    split.images.zero_()
+    assert part.images.flatten().tolist() == [2, 3, 6, 7]
+    assert part.labels.tolist() == [1, 3]
+    assert part.classes == 4

@@ -32,7 +32,7 @@ class Bounds:
 
 
 def protected_by(graph: ChannelGraph, bounds: Bounds) -> dict[str, str]:
-    """Prunable groups that the bounds protect, with the reason. Raises WrongUse for a glob that fits no layer."""
+    """Prunable groups that the bounds protect, with the reason; WrongUse for a glob that fits no layer."""
     names = [layer.name for layer in graph.layers]
     for glob in (*bounds.protect, *bounds.layer_ratio):
         if not fnmatch.filter(names, glob):
@@ -42,9 +42,10 @@ def protected_by(graph: ChannelGraph, bounds: Bounds) -> dict[str, str]:
     residual = residual_labels(graph) if bounds.residual == "inner" else set()
     found: dict[str, str] = {}
     for group in graph.prunable:
-        glob = next((g for g in bounds.protect if fnmatch.filter(produced_by(graph, group), g)), None)
-        if glob is not None:
-            found[group.name] = f"protected by --protect {glob}"
+        layers = produced_by(graph, group)
+        fitting = [glob for glob in bounds.protect if fnmatch.filter(layers, glob)]
+        if fitting:
+            found[group.name] = f"protected by --protect {fitting[0]}"
         elif residual.intersection(group.labels.tolist()):
             found[group.name] = "tied by a residual sum (--residual inner)"
     return found

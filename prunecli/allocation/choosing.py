@@ -47,7 +47,9 @@ def allocate(
     groups = [group for group in graph.prunable if group.name not in protected]
     known = {group.name: found for group in groups if (found := scores[group.name]) is not None}
     if scope == "global":
-        wanted = _global_counts(graph, groups, known, ratio, bounds, normalization)
+        own = {g.name: ratio_of(graph, g, bounds, -1.0) for g in groups}
+        scaled = {name: normalise_scores(values, normalization) for name, values in known.items()}
+        wanted = _global_counts(groups, scaled, ratio=ratio, own=own, min_channels=bounds.min_channels)
     else:
         wanted = {g.name: removed_count(ratio_of(graph, g, bounds, ratio), units=g.channels) for g in groups}
     removed: dict[str, tuple[int, ...]] = {}
@@ -72,22 +74,21 @@ def within_bounds(wanted: int, channels: int, bounds: Bounds) -> tuple[int, str]
 
 
 def _global_counts(
-    graph: ChannelGraph,
     groups: list[ChannelGroup],
     scores: Mapping[str, NDArray[np.float64]],
+    *,
     ratio: float,
-    bounds: Bounds,
-    normalization: str,
+    own: Mapping[str, float],
+    min_channels: int,
 ) -> dict[str, int]:
-    """Counts per group when all channels are ranked in one list; groups with a ratio of their own keep it."""
-    own = {g.name: ratio_of(graph, g, bounds, -1.0) for g in groups}
+    """Counts per group when all channels rank in one list; groups with a ratio of their `own` keep it."""
     counts = {g.name: removed_count(own[g.name], units=g.channels) for g in groups if own[g.name] >= 0}
     ranked = [g for g in groups if g.name not in counts]
     if not ranked:
         return counts
-    values = np.concatenate([normalise_scores(scores[g.name], normalization) for g in ranked])
+    values = np.concatenate([scores[g.name] for g in ranked])
     owner = np.concatenate([np.full(g.channels, i) for i, g in enumerate(ranked)])
-    limit = np.array([g.channels - min(g.channels, max(1, bounds.min_channels)) for g in ranked])
+    limit = np.array([g.channels - min(g.channels, max(1, min_channels)) for g in ranked])
     left = removed_count(ratio, units=values.size)
     taken = np.zeros(len(ranked), dtype=np.int64)
     for unit in removal_order(values):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from prunecli.analysis.agreement import (

@@ -8,7 +8,7 @@ sketches are min-hashes (Broder 1997): the share of equal lanes estimates the ov
 from __future__ import annotations
 
 import hashlib
-from array import array
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -112,6 +112,6 @@ def _sketch(tokens: Iterable[str]) -> str:
     """The low 16 bits of each lane's smallest hash, in hexadecimal."""
     lowest = [0xFFFFFFFF] * LANES
     for token in tokens:
-        hashes = array("I", hashlib.blake2b(token.encode(), digest_size=4 * LANES).digest())
+        hashes = struct.unpack(f"<{LANES}I", hashlib.blake2b(token.encode(), digest_size=4 * LANES).digest())
         lowest = [min(pair) for pair in zip(lowest, hashes, strict=True)]
     return "".join(f"{value & 0xFFFF:04x}" for value in lowest)

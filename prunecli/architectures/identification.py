@@ -108,9 +108,8 @@ def _notes(matches: Sequence[Entry], chosen: Entry) -> tuple[str, ...]:
         named = ", ".join(equal[:3]) + (" …" if len(equal) > 3 else "")
         notes.append(f"taken as {chosen.name}; the same tensors and the same function: {named}")
     if other:
-        notes.append(
-            f"taken as {chosen.name}; {other[0]} has the same tensors and differs, give it with --arch"
-        )
+        named = ", ".join(other[:3]) + (" …" if len(other) > 3 else "")
+        notes.append(f"the same tensors but another function, to be given with --arch: {named}")
     return tuple(notes)
 
 

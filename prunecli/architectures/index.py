@@ -17,15 +17,14 @@ from typing import Any
 from prunecli.architectures.fingerprint import Fingerprint, Probe
 
 FILE = "index.json.gz"
-FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Entry:
     """One architecture with one set of arguments.
 
-    `classes` and `channels` are the sizes that follow those two arguments. Entries with equal tensors
-    compute the same function when their `kin` is equal, too.
+    `classes` and `channels` are the sizes that follow those two arguments. Entries with the same tensor
+    names compute the same function exactly when their `kin` is the same.
     """
 
     name: str
@@ -78,7 +77,6 @@ def read_index(packed: bytes) -> Index:
 def write_index(path: Path, index: Index) -> int:
     """Write the index so that equal contents give equal bytes; gives the number of bytes."""
     document = {
-        "format": FORMAT,
         "built_with": dict(index.built_with),
         "lines": dict(index.lines),
         "input_shapes": {name: list(shape) for name, shape in index.input_shapes.items()},

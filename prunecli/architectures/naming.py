@@ -73,9 +73,6 @@ def _only_source(name: str) -> tuple[str, str]:
 def _all_one(names: Iterable[str]) -> bool:
     """Whether the index has these names with the same tensors and the same function."""
     wanted = set(names)
-    looks = {
-        (entry.fingerprint.names, entry.fingerprint.shapes, entry.kin, entry.name)
-        for entry in shipped_index().entries
-        if entry.name in wanted
-    }
-    return len({look[:3] for look in looks}) == 1 and {look[3] for look in looks} == wanted
+    found = [entry for entry in shipped_index().entries if entry.name in wanted]
+    functions = {(entry.fingerprint.names, entry.kin) for entry in found}
+    return len(functions) == 1 and {entry.name for entry in found} == wanted

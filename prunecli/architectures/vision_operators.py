@@ -90,7 +90,7 @@ def _define_operators() -> None:
     _KEPT.append(library)
 
 
-def _pool_regions(features: Tensor, *arguments: Any) -> Tensor:  # noqa: ANN401
+def _pool_regions(features: Tensor, *arguments: Any) -> Tensor:
     """The operator as torchvision writes it in PyTorch, without the compiler that it is wrapped in."""
     plain = sys.modules["torchvision.ops.roi_align"]._roi_align
     pooled: Tensor = getattr(plain, "__wrapped__", plain)(features, *arguments)
@@ -103,12 +103,12 @@ def _pooled_shape(
     return features.new_empty((rois.shape[0], features.shape[1], height, width))
 
 
-def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs[:2])
     ctx.arguments = inputs[2:]
 
 
-def _pool_regions_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+def _pool_regions_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     """The gradient of the features, by running the operator once more."""
     features, rois = ctx.saved_tensors
     with torch.enable_grad():

@@ -38,8 +38,12 @@ class Member:
 
 
 def checked_members(source: Source) -> dict[str, Member]:
-    """Every member by its name without the top folder; raises InputRefused when one is not in order."""
+    """Every member by its name without the top folder; raises InputRefused when one is not in order.
+
+    A program (TorchScript, an exported program) is refused as such.
+    """
     infos = _directory(source)
+    _refuse_programs(source, {info.filename.partition("/")[2] for info in infos})
     members: dict[str, Member] = {}
     taken: set[str] = set()
     after = 0
@@ -54,8 +58,7 @@ def checked_members(source: Source) -> dict[str, Member]:
 
 
 def pickle_of(source: Source, members: dict[str, Member]) -> bytes:
-    """The bytes of `data.pkl`; raises InputRefused when the archive is a program or not torch's."""
-    _refuse_programs(source, members)
+    """The bytes of `data.pkl`; raises InputRefused when the archive is not torch's."""
     member = members.get("data.pkl")
     if member is None:
         what = "a NumPy archive" if all(name.endswith(".npy") for name in members) else "a zip archive"
@@ -72,10 +75,10 @@ def pickle_of(source: Source, members: dict[str, Member]) -> bytes:
     return source.file.read(member.end - member.start)
 
 
-def _refuse_programs(source: Source, members: dict[str, Member]) -> None:
-    if "constants.pkl" in members or any(name.startswith("code/") for name in members):
+def _refuse_programs(source: Source, names: set[str]) -> None:
+    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         raise _program(source, "TorchScript (torch.jit.save)")
-    if {"archive_format", "serialized_exported_program.json"} & set(members):
+    if {"archive_format", "serialized_exported_program.json"} & names:
         raise _program(source, "an exported program (torch.export.save, .pt2)")
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
@@ -21,6 +23,8 @@ from prunecli.errors import InputRefused
 # that size takes gigabytes once it is parsed.
 MAX_HEADER_BYTES = 32 << 20
 MAX_TENSORS = 100_000
+MAX_VALUES = 1_500_000  # 15 commas and brackets a tensor
+_JSON_TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 ITEM_BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 1),
@@ -58,11 +62,12 @@ class _BadJsonError(ValueError):
     """The JSON is not strict; the message is a phrase for a user."""
 
 
-def strict_json(text: str, *, most_objects: int) -> object:
-    """Parse JSON that has no name twice, no NaN, at most `most_objects` objects and no deep nesting.
+def strict_json(text: str, *, most_objects: int, most_values: int = MAX_VALUES) -> object:
+    """Parse JSON that has no name twice, no NaN, no deep nesting and not too many objects and values.
 
     Raises ValueError with a phrase for a user.
     """
+    _check_size(text, most_values)
     objects = 0
 
     def object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -72,8 +77,7 @@ def strict_json(text: str, *, most_objects: int) -> object:
             raise _BadJsonError(f"holds more than {most_objects:,} objects")
         made = dict(pairs)
         if len(made) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
+            (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
             raise _BadJsonError(f"holds {shown(twice)} twice")
         return made
 
@@ -89,6 +93,15 @@ def strict_json(text: str, *, most_objects: int) -> object:
     except ValueError as error:
         raise _BadJsonError("is not JSON") from error
     return parsed
+
+
+def _check_size(text: str, most_values: int) -> None:
+    """Refuse text of so many lists or values that parsing it would take gigabytes."""
+    if len(text) <= most_values:
+        return
+    bare = _JSON_TEXT.sub("", text)
+    if bare.count(",") + bare.count("[") > most_values:
+        raise _BadJsonError(f"holds more than {most_values:,} values")
 
 
 def read_header(source: Source) -> Header:

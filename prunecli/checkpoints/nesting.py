@@ -15,7 +15,7 @@ from prunecli.checkpoints.wording import counted, listed, shown
 from prunecli.errors import InputRefused
 
 DEPTH = 4
-MOST_ENTRIES = 2_000_000
+MOST_ENTRIES = 500_000
 
 # Best first.
 KNOWN_PLACES = (
@@ -130,7 +130,8 @@ def _places(value: object, where: tuple[str, ...], budget: _Budget) -> Iterator[
         for place in _places(child, (*where, str(key)), budget)
     ]
     own = _direct_tensors(value)
-    if own > sum(place.tensors for place in inner):
+    known = any(_rank(place) < len(KNOWN_PLACES) for place in inner)
+    if own and not known and own > sum(place.tensors for place in inner):
         yield Place(where, value, None)
     else:
         yield from inner

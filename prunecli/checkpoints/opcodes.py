@@ -12,6 +12,8 @@ import pickletools
 import re
 from dataclasses import dataclass
 
+from prunecli.checkpoints.unfolding import Unfolding, UnfoldingError
+
 MAX_OPCODES = 1_000_000
 
 # module and name as the opcode holds them, separated by a space; Python 2 wrote __builtin__
@@ -39,6 +41,8 @@ _ALLOWED = frozenset(
 _DTYPE = re.compile(r"torch (float|bfloat|u?int|complex|bool|double|half|long|short|float8_)\w*")
 _STORAGE = re.compile(r"torch(\.cuda)? (?!Q)[A-Z][A-Za-z0-9]*Storage")
 
+_QUANTISED = re.compile(r"torch (Q\w+Storage|per_(tensor|channel)_\w+|q\w*int\d\w*)")
+
 # What makes a tensor that cannot be pruned: not unsafe, but refused, and the tensor is named.
 UNPRUNABLE = {
     "torch._utils _rebuild_sparse_tensor": "a sparse tensor",
@@ -59,6 +63,8 @@ _OPCODES = """
 """
 _KNOWN_OPCODES = frozenset(_OPCODES.split())
 _NUMBERS = frozenset({"BININT", "BININT1", "BININT2", "LONG1"})
+_STORES = frozenset({"BINPUT", "LONG_BINPUT", "PUT"})
+_RECALLS = frozenset({"BINGET", "LONG_BINGET", "GET"})
 _EXTENSIONS = frozenset({"EXT1", "EXT2", "EXT4"})
 
 
@@ -110,11 +116,42 @@ def is_allowed(spelled: str) -> bool:
 
 def unprunable(spelled: str) -> str | None:
     """What kind of tensor this global makes when it is one that cannot be pruned, else None."""
-    if spelled.startswith("torch Q") and spelled.endswith("Storage"):
+    if _QUANTISED.fullmatch(spelled):
         return "a quantised tensor"
     if spelled.startswith("torch.sparse "):
         return "a sparse tensor"
     return UNPRUNABLE.get(spelled)
+
+
+class _Texts:
+    """The last two texts that the pickle puts on its stack, also when it recalls them from its memo."""
+
+    def __init__(self) -> None:
+        self.last: list[str] = []
+        self._memo: dict[int, str] = {}
+        self._stored = 0
+        self._on_top: str | None = None
+
+    def follow(self, opcode: str, argument: object) -> None:
+        """Take one opcode into account."""
+        if opcode == "MEMOIZE":
+            self._store(self._stored)
+        elif opcode in _STORES and isinstance(argument, int):
+            self._store(argument)
+        else:
+            self._on_top = self._pushed(opcode, argument)
+            if self._on_top is not None:
+                self.last = [*self.last[-1:], self._on_top]
+
+    def _store(self, index: int) -> None:
+        self._stored += 1
+        if self._on_top is not None:
+            self._memo[index] = self._on_top
+
+    def _pushed(self, opcode: str, argument: object) -> str | None:
+        if opcode in _RECALLS and isinstance(argument, int):
+            return self._memo.get(argument)
+        return argument if isinstance(argument, str) else None
 
 
 def scan_pickle(data: bytes, *, start: int = 0) -> Scan:
@@ -122,7 +159,7 @@ def scan_pickle(data: bytes, *, start: int = 0) -> Scan:
     stream = io.BytesIO(data)
     stream.seek(start)
     found: list[Named] = []
-    texts: list[str] = []  # the last two
+    texts, unfolding = _Texts(), Unfolding()
     number, largest, foreign = 0, 0, None
     try:
         for count, (opcode, argument, position) in enumerate(pickletools.genops(stream)):
@@ -131,15 +168,21 @@ def scan_pickle(data: bytes, *, start: int = 0) -> Scan:
             name = opcode.name
             if name not in _KNOWN_OPCODES and foreign is None:
                 foreign = name
+            if foreign is None:
+                unfolding.follow(name, argument)
             if name in _NUMBERS and isinstance(argument, int):
                 number = argument
             if name == "BINPERSID":
                 largest = max(largest, number)
-            elif (spelled := _global_of(name, argument, texts)) is not None:
-                found.append(Named(spelled, position or 0, texts[-1] if texts else None))
-            elif isinstance(argument, str):
-                texts = [*texts[-1:], argument]
-    except (ValueError, OverflowError, MemoryError, IndexError) as error:
+            spelled = _global_of(name, argument, texts.last)
+            if spelled is None:
+                texts.follow(name, argument)
+            else:
+                found.append(Named(spelled, position or 0, texts.last[-1] if texts.last else None))
+                texts.follow(name, None)
+    except UnfoldingError as error:
+        raise BrokenPickleError(str(error)) from error
+    except (ValueError, OverflowError, MemoryError, LookupError) as error:
         raise BrokenPickleError("has a pickle that is damaged or cut off") from error
     return Scan(tuple(found), foreign, largest, stream.tell())
 
@@ -147,7 +190,7 @@ def scan_pickle(data: bytes, *, start: int = 0) -> Scan:
 def _global_of(opcode: str, argument: object, texts: list[str]) -> str | None:
     if opcode in {"GLOBAL", "INST"}:
         return str(argument)
-    if opcode == "STACK_GLOBAL":  # module and name are the two texts on the stack
+    if opcode == "STACK_GLOBAL":  # module and name are the two texts on top of the stack
         return " ".join(texts) if len(texts) == 2 else "an unknown name"
     if opcode in _EXTENSIONS:
         return f"copyreg extension-{argument}"

@@ -129,8 +129,8 @@ def _unknown(head: bytes, path: str) -> InputRefused:
             f"{shown(path)} is a plain Python pickle, which is a program; torch.save did not write it",
             hints=["where it was made, save the weights alone: torch.save(model.state_dict(), 'weights.pt')"],
         )
-    text = head[:60].decode("utf-8", "replace")
-    if text.isprintable() or all(c.isprintable() or c in "\r\n\t" for c in text):
+    text = head[:60].decode("utf-8", "ignore")  # the last character may be cut
+    if len(text.encode()) > len(head[:60]) - 4 and all(c.isprintable() or c in "\r\n\t" for c in text):
         return InputRefused(
             f"{shown(path)} is a text file, not a checkpoint", hints=[f"it starts: {shown(text)}"]
         )

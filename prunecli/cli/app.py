@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from prunecli.cli.coercion import coerce_plainly
 from prunecli.cli.command import PrunecliCommand
 from prunecli.cli.gathering import gathered
 from prunecli.cli.help import write_commands, write_examples, write_sections
 from prunecli.version import __version__
 
 if TYPE_CHECKING:
-    from typer._click.core import Context
+    from typer._click.core import Context, Parameter
     from typer._click.formatting import HelpFormatter
 
 # In the order of a model's way through the tool; each is a module of `commands/`.
@@ -31,6 +32,10 @@ prunecli catalog criteria
 
 class PrunecliGroup(TyperGroup):
     """The commands, with plain help."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """The parameters, --help among them, each with its own parser."""
+        return coerce_plainly(super().get_params(ctx))
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """The commands first, then the few options."""

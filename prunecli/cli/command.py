@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperCommand
 
 from prunecli.cli import configuration, output
+from prunecli.cli.coercion import coerce_plainly
 from prunecli.cli.help import write_examples, write_sections
 from prunecli.cli.option import UnfitValue, variable
 from prunecli.errors import WrongUse
@@ -30,6 +31,10 @@ class Session:
 class PrunecliCommand(TyperCommand):
     """A command whose options may also come from the environment and from a configuration file."""
 
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """The parameters, --help among them, each with its own parser."""
+        return coerce_plainly(super().get_params(ctx))
+
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Fill in what the command line leaves open: flags win over environment, over configuration."""
         found = configuration.NOTHING
@@ -49,7 +54,7 @@ class PrunecliCommand(TyperCommand):
                 session.verbose = bool(ctx.params.get("verbose"))
         return rest
 
-    def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 - as the parent has it
+    def invoke(self, ctx: Context) -> Any:
         """Say what was taken from elsewhere, then do the work."""
         if not ctx.params.get("quiet"):
             output.notes(ctx.meta.get("prunecli.origins", ()))

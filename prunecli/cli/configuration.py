@@ -128,7 +128,7 @@ def _spellings(param: Parameter) -> set[str]:
     return {param.name, *words}
 
 
-def _given(value: Any, param: Parameter, found: Configuration) -> Any:  # noqa: ANN401 - TOML values
+def _given(value: Any, param: Parameter, found: Configuration) -> Any:
     """A TOML value as the command line would give it: text, a list of texts, or a switch."""
     if isinstance(value, dict):
         raise WrongUse(

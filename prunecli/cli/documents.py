@@ -22,7 +22,7 @@ def as_json(document: Mapping[str, Any]) -> str:
     return json.dumps(_plain(document), indent=2, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any value that JSON can say
+def _plain(value: Any) -> Any:
     """`value` in JSON's own types; what is undefined becomes null."""
     if value is None or isinstance(value, (bool, str)):
         return value

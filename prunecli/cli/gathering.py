@@ -68,7 +68,7 @@ def gathered(function: Callable[..., None]) -> Callable[..., None]:
         else:
             parameters.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
 
-    def command(**given: Any) -> None:  # noqa: ANN401 - typer fills in the options by name
+    def command(**given: Any) -> None:
         made = {
             name: group(**{field.name: given.pop(field.name) for field in fields(group)})
             for name, group in groups.items()

@@ -58,7 +58,7 @@ def _architectures() -> tuple[Entry, ...]:
     )
 
 
-def _caption(member: Any) -> str:  # noqa: ANN401 - members of different registries
+def _caption(member: Any) -> str:
     """The member's own caption, else the first line of its function's docstring."""
     caption = getattr(member, "caption", None)
     if caption is None:

@@ -78,7 +78,7 @@ def variable(name: str) -> str:
 def refusing(name: str, parse: Callable[[str], T]) -> Callable[[Any], T]:
     """`parse`, with its refusals turned into an error that names the option."""
 
-    def parser(value: Any) -> T:  # noqa: ANN401 - a default is passed through as it is
+    def parser(value: Any) -> T:
         if not isinstance(value, str):  # a default
             passed: T = value
             return passed

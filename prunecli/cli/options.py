@@ -198,10 +198,7 @@ _BATCH_SIZE = option(
 LearningRate = Annotated[float, _LR]
 Epochs = Annotated[int, _EPOCHS]
 BatchSize = Annotated[int, _BATCH_SIZE]
-# Where None leaves the choice to the strategy.
-StrategyLearningRate = Annotated[float | None, _LR]
 StrategyEpochs = Annotated[int | None, _EPOCHS]
-StrategyBatchSize = Annotated[int | None, _BATCH_SIZE]
 Output = Annotated[
     str | None,
     option(

@@ -106,11 +106,11 @@ class Choosing:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a strategy trains in between; what is None is the strategy's own choice."""
+    """How a strategy trains in between; without `epochs`, as long as it wants."""
 
     epochs: options.StrategyEpochs = None
-    lr: options.StrategyLearningRate = None
-    batch_size: options.StrategyBatchSize = None
+    lr: options.LearningRate = 0.01
+    batch_size: options.BatchSize = 128
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
             return _told(error, verbose=session.verbose)
 
 
-def _called(group: Any, arguments: list[str], session: Session) -> int:  # noqa: ANN401 - typer's group
+def _called(group: Any, arguments: list[str], session: Session) -> int:
     """Parse and run; without arguments the help is shown, and that is wrong use all the same."""
     if not arguments:
         with group.make_context("prunecli", [], resilient_parsing=True) as context:

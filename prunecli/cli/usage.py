@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typer._click.core import Context
 
 
-def explain(error: Any) -> list[str]:  # noqa: ANN401 - typer's exceptions are not public
+def explain(error: Any) -> list[str]:
     """The error line and its hints for an exception that typer raised over the arguments."""
     context: Context | None = getattr(error, "ctx", None)
     path = "prunecli" if context is None else context.command_path
@@ -65,13 +65,13 @@ def _commands(context: Context | None) -> list[str]:
     return list(getattr(context.command, "commands", {})) if context is not None else []
 
 
-def _options(command: Any) -> list[str]:  # noqa: ANN401 - typer's commands are not public
+def _options(command: Any) -> list[str]:
     return [
         word for param in command.params for word in (*param.opts, *param.secondary_opts) if word[:1] == "-"
     ]
 
 
-def _spelled(param: Any) -> str:  # noqa: ANN401 - typer's parameters are not public
+def _spelled(param: Any) -> str:
     """How the command line spells a parameter: --to, or CHECKPOINT."""
     if param is None:
         return "the command line"

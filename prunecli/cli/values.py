@@ -17,7 +17,7 @@ _DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]+)?")
 _SHAPE = re.compile(r"[1-9][0-9]*([x,][1-9][0-9]*)*")
 
 
-class Unfit(Exception):  # noqa: N818 - a verdict on a value, turned into WrongUse where the option is known
+class Unfit(Exception):
     """A value that the option cannot take; `valid` completes "takes …"."""
 
     def __init__(self, valid: str, *, example: str = "") -> None:

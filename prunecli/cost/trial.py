@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
 from prunecli.errors import InputRefused
+from prunecli.graph.meta import meta_copy
 
 T = TypeVar("T")
 Inputs = Tensor | Sequence[Any] | Mapping[str, Any]
@@ -36,17 +37,6 @@ class Call:
         """Run the forward pass without gradients."""
         with torch.no_grad():
             return self.model(*self.args, **self.kwargs)
-
-
-def meta_copy(model: nn.Module) -> nn.Module:
-    """A copy of `model` with every tensor on the meta device; no weight is copied on the way."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():
-        held = [*module._parameters.values(), *module._buffers.values(), *vars(module).values()]
-        for tensor in held:
-            if isinstance(tensor, Tensor) and id(tensor) not in memo:
-                memo[id(tensor)] = _on_meta(tensor)
-    return copy.deepcopy(model, memo)
 
 
 def with_a_copy(
@@ -79,12 +69,6 @@ def with_a_copy(
     except Exception as failure:
         raise _refusal(shape, inputs, failure) from failure
     return found, f"run on the CPU on one random input: the meta device refused ({why})"
-
-
-def _on_meta(tensor: Tensor) -> Tensor:
-    # Reading .data leaves out what a parameter's gradient hangs on.
-    empty = torch.empty_like(tensor.data, device="meta")
-    return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
 
 
 def _call(model: nn.Module, given: Inputs, *, device: str) -> Call:

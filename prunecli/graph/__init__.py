@@ -1,1 +1,1 @@
-"""Which channels are coupled: trace a network by running it, label every position, unite what must go together."""
+"""Which channels are coupled: run a network once, label every position, unite what must go together."""

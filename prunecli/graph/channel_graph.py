@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,10 +68,8 @@ def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
             f"the network does not run on an input of {shape}: {first_line(error)}",
             hints=["give the shape of one input without the batch: --input-shape 3x224x224"],
         ) from error
-    try:
+    with suppress(Exception):  # training paths may ask for targets; then only inference is known
         traces.append(record(shadow, example_inputs(shadow, input_shape), training=True))
-    except Exception:  # noqa: BLE001 - training paths may ask for targets; then only inference is known
-        pass
     shapes = {name: tuple(t.shape) for name, t in [*shadow.named_parameters(), *shadow.named_buffers()]}
     propagation = propagate(traces, shapes)
     layers = find_layers(shadow, traces)

@@ -89,8 +89,10 @@ def form_groups(
     ends = np.r_[starts[1:], label.size]
     groups = []
     for found in by_signature.values():
-        rows = [slice(starts[i], ends[i]) for i in found]
-        groups.append(_group(distinct[found], rows, place, position, places, producers, reasons))
+        rows = np.concatenate([np.arange(starts[i], ends[i]) for i in found])
+        units = np.repeat(np.arange(len(found)), ends[found] - starts[found])
+        members = _members(place[rows], position[rows], units, places)
+        groups.append(_group(distinct[found], members, producers, reasons))
     groups.sort(key=lambda group: _rank(group, order, producers))
     return tuple(_one_factor_each(_with_unique_names(groups), origins))
 
@@ -108,27 +110,30 @@ def _signatures(
     return sums
 
 
-def _group(
-    labels: NDArray[np.int64],
-    rows: Sequence[slice],
+def _members(
     place: NDArray[np.int64],
     position: NDArray[np.int64],
+    units: NDArray[np.int64],
     places: Sequence[tuple[Origin, int]],
+) -> tuple[Member, ...]:
+    """One member a place, in the order of the places."""
+    members = []
+    for number in np.unique(place):
+        (tensor, axis), _ = places[number]
+        here = place == number
+        members.append(Member(tensor, axis, position[here], units[here]))
+    return tuple(members)
+
+
+def _group(
+    labels: NDArray[np.int64],
+    members: tuple[Member, ...],
     producers: Mapping[str, int],
     reasons: Mapping[int, tuple[str, ...]],
 ) -> ChannelGroup:
-    units = np.concatenate([np.full(row.stop - row.start, i) for i, row in enumerate(rows)])
-    where = np.concatenate([place[row] for row in rows])
-    at = np.concatenate([position[row] for row in rows])
-    members = []
-    for number in np.unique(where):
-        (tensor, axis), _ = places[number]
-        here = where == number
-        members.append(Member(tensor, axis, at[here], units[here]))
     producing = [member for member in members if producers.get(member.tensor) == member.axis]
-    first = (producing or members)[0]
-    reason = _reason(labels, reasons, bool(producing))
-    return ChannelGroup(first.layer, labels, tuple(members), reason)
+    first = (producing or list(members))[0]
+    return ChannelGroup(first.layer, labels, members, _reason(labels, reasons, bool(producing)))
 
 
 def _reason(labels: NDArray[np.int64], reasons: Mapping[int, tuple[str, ...]], produced: bool) -> str | None:

@@ -56,8 +56,7 @@ def concatenate(axes: Sequence[Axis]) -> Axis:
 
 def removed_positions(axis: Axis, removed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which positions leave when the labels marked in `removed` (indexed by label) leave: (size,)."""
-    gone: NDArray[np.bool_] = removed[axis].any(axis=1)
-    return gone
+    return np.asarray(removed[axis].any(axis=1), dtype=np.bool_)
 
 
 def _packed(axis: Axis) -> Axis:

@@ -20,7 +20,8 @@ def meta_copy(model: nn.Module) -> nn.Module:
 
 
 def _without_data(tensor: Tensor) -> Tensor:
-    empty = torch.empty_like(tensor, device="meta")
+    # Reading .data leaves out what a parameter's gradient hangs on.
+    empty = torch.empty_like(tensor.data, device="meta")
     return (
         nn.Parameter(empty, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
     )

@@ -72,11 +72,11 @@ class Trace:
         return self.calls[operation.call].path
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every operation while it is active; `before` sees each one before it runs."""
 
     def __init__(self, names: dict[int, str], *, before: OnOperation | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.calls: list[ModuleCall] = [ModuleCall(0, "", 0, 0)]
         self.stack: list[int] = [0]

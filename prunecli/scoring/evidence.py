@@ -9,7 +9,7 @@ from prunecli.graph.layers import Layer
 
 
 def collect_evidence(model: nn.Module, layer: Layer, *, seed: int = 0) -> Evidence:
-    """The evidence about one layer of `model`; tensors are views where possible, half precision as float32."""
+    """The evidence about one layer of `model`; its tensors are views of the weights where possible."""
     weight = model.get_parameter(layer.weight).detach()
     rows = weight.movedim(layer.filter_axis, 0)
     return Evidence(

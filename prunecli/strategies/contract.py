@@ -58,7 +58,7 @@ class PruningOutcome:
     """A cut network with what proves and explains it.
 
     `reference` is the whole network as it was right before the removal, the one that the cut is compared
-    with; `cut` may have been trained since only when `trained_after` says so.
+    with.
     """
 
     reference: nn.Module

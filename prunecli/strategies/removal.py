@@ -22,7 +22,7 @@ def remove_channels(
     history: tuple[EpochRecord, ...] = (),
     seconds: dict[str, float] | None = None,
 ) -> PruningOutcome:
-    """Cut a copy of `reference` as `allocation` says; groups that no plan can follow stay, named in `planned`."""
+    """Cut a copy of `reference` as `allocation` says; `planned` names the groups that no plan can follow."""
     import copy
 
     from prunecli.surgery.cutting import carry_out

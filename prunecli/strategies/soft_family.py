@@ -33,7 +33,7 @@ EPOCHS = 20
 
 @dataclass(frozen=True)
 class SoftRule:
-    """The three schedules that make a member of the family: shares of the final ratio, of weight, of hardness."""
+    """Three schedules make a member of the family: shares of the final ratio, of weight, of hardness."""
 
     ratio: Schedule
     alpha: Schedule
@@ -94,7 +94,7 @@ class SoftPruning:
 
         graph = self.task.graph
         marked = graph.marked(chosen)
-        places = []
+        places: list[tuple[Tensor, int, Tensor]] = []
         for layer in graph.layers:
             axes = [(layer.weight, layer.filter_axis), (layer.bias, 0)]
             if whole and layer.batch_norm is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from prunecli.graph.layers import CONVOLUTIONS, TRANSPOSED
 from prunecli.surgery.plan import AttributeChange
 
 Sizes = dict[str, int | tuple[int, ...]]
-BATCH_NORMS = nn.modules.batchnorm._NormBase
 
 
 def size_attributes(
@@ -43,26 +42,34 @@ def _convolution_groups(graph: ChannelGraph, marked: NDArray[np.bool_]) -> Itera
 
 def _sizes(module: nn.Module, groups: int | None) -> Sizes:
     """The attributes of a standard module as its tensors have them; nothing for other modules."""
-    shape: Any = _shape(module, "weight")
-    if isinstance(module, (*CONVOLUTIONS, *TRANSPOSED)) and shape is not None:
-        count = groups if groups is not None else module.groups
-        first, second = shape[0], shape[1] * count
-        into, out = (first, second) if isinstance(module, TRANSPOSED) else (second, first)
-        return {"in_channels": into, "out_channels": out, "groups": count}
-    if isinstance(module, nn.Linear) and shape is not None:
-        return {"in_features": shape[1], "out_features": shape[0]}
-    if isinstance(module, BATCH_NORMS):
-        stated = shape or _shape(module, "running_mean")
-        return {"num_features": stated[0]} if stated else {}
-    if isinstance(module, nn.LayerNorm | nn.RMSNorm) and shape is not None:
-        return {"normalized_shape": tuple(shape)}
-    if isinstance(module, nn.GroupNorm) and shape is not None:
-        return {"num_channels": shape[0], "num_groups": module.num_groups if groups is None else groups}
-    if isinstance(module, nn.Embedding):
-        return {"num_embeddings": shape[0], "embedding_dim": shape[1]}
-    if isinstance(module, nn.PReLU):
-        return {"num_parameters": shape[0]}
+    for kinds, rule in RULES:
+        if isinstance(module, kinds):
+            shape = _shape(module, "weight") or _shape(module, "running_mean")
+            return {} if shape is None else rule(module, shape, groups)
     return {}
+
+
+def _convolution(module: Any, shape: tuple[int, ...], groups: int | None) -> Sizes:
+    count = module.groups if groups is None else groups
+    first, second = shape[0], shape[1] * count
+    into, out = (first, second) if isinstance(module, TRANSPOSED) else (second, first)
+    return {"in_channels": into, "out_channels": out, "groups": count}
+
+
+def _group_norm(module: Any, shape: tuple[int, ...], groups: int | None) -> Sizes:
+    return {"num_channels": shape[0], "num_groups": module.num_groups if groups is None else groups}
+
+
+Rule = Callable[[Any, tuple[int, ...], int | None], Sizes]
+RULES: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
+    ((*CONVOLUTIONS, *TRANSPOSED), _convolution),
+    ((nn.Linear,), lambda _, shape, __: {"in_features": shape[1], "out_features": shape[0]}),
+    ((nn.modules.batchnorm._NormBase,), lambda _, shape, __: {"num_features": shape[0]}),
+    ((nn.LayerNorm, nn.RMSNorm), lambda _, shape, __: {"normalized_shape": shape}),
+    ((nn.GroupNorm,), _group_norm),
+    ((nn.Embedding,), lambda _, shape, __: {"num_embeddings": shape[0], "embedding_dim": shape[1]}),
+    ((nn.PReLU,), lambda _, shape, __: {"num_parameters": shape[0]}),
+)
 
 
 def _shape(module: nn.Module, name: str) -> tuple[int, ...] | None:

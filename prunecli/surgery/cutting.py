@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +27,11 @@ def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
         tensor = _find(model, name)
         replaced[id(tensor)] = _narrowed(tensor, cuts)
     for module in model.modules():
-        for table in (module._parameters, module._buffers):
+        tables: list[dict[str, Any]] = [module._parameters, module._buffers]
+        for table in tables:
             for key, held in table.items():
                 if held is not None and id(held) in replaced:
-                    table[key] = replaced[id(held)]  # type: ignore[assignment]
+                    table[key] = replaced[id(held)]
     for change in plan.attributes:
         setattr(model.get_submodule(change.module), change.attribute, change.after)
     return model

@@ -24,11 +24,16 @@ from prunecli.graph.rules.contract import SUM
 from prunecli.graph.tracing import Operation, Recorder, TensorRef, tensor_names
 
 
-class MaskedRun(Recorder):
+class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
     """Active while the original network runs; replaces what removed channels would have contributed."""
 
-    def __init__(self, graph: ChannelGraph, model: nn.Module, marked: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, graph: ChannelGraph, model: nn.Module, marked: NDArray[np.bool_], *, trace: int
+    ) -> None:
         super().__init__(tensor_names(model))
+        self._operations = graph.traces[trace].operations
+        self._foreseen = graph.propagation.outputs[trace]
+        self._count = 0
         shapes = {name: tuple(t.shape) for name, t in [*model.named_parameters(), *model.named_buffers()]}
         space = LabelSpace(first=graph.propagation.count)
         self._walk = Pass(space, dict(graph.origins), shapes)
@@ -44,6 +49,7 @@ class MaskedRun(Recorder):
         self._walk.contractions.clear()
         self._walk.literals.clear()
         self._walk.apply(operation)
+        self._relabel(operation)
         gone = [(item, self._gone(self._walk.axes(item.ref)[item.dim])) for item in self._walk.contractions]
         gone = [(item, positions) for item, positions in gone if positions.any()]
         if not gone:
@@ -60,9 +66,20 @@ class MaskedRun(Recorder):
 
     def _operation(self, func: Any, inputs: tuple[Any, Any], result: Any) -> Operation:
         outputs = tuple(self.ref(leaf) for leaf in _tensors(result))
-        name = str(func.overloadpacket)
-        self._walk._operation = None
-        return Operation(len(self._alive), name, inputs[0], inputs[1], outputs, 0)
+        operation = Operation(self._count, str(func.overloadpacket), inputs[0], inputs[1], outputs, 0)
+        self._count += 1
+        return operation
+
+    def _relabel(self, operation: Operation) -> None:
+        """Labels of tensors that the forward made get their meaning only by ties: take them from the trace."""
+        if operation.index >= len(self._operations) or operation.index not in self._foreseen:
+            return
+        if self._operations[operation.index].name != operation.name:
+            return
+        axes = self._walk.axes(operation.outputs[0])
+        for dim, (axis, foreseen) in enumerate(zip(axes, self._foreseen[operation.index], strict=False)):
+            if axis.size and axis.max() >= self._marked.size and len(axis) == len(foreseen):
+                axes[dim] = foreseen
 
     def _gone(self, axis: Axis) -> NDArray[np.bool_]:
         inside = np.where(axis < self._marked.size, axis, 0)  # labels of made tensors are never removed
@@ -136,8 +153,16 @@ def _with_literals(args: Any, literals: Sequence[Literal], gone: Any) -> Any:
 
 
 def run_masked(
-    graph: ChannelGraph, model: nn.Module, inputs: Sequence[Tensor], marked: NDArray[np.bool_]
+    graph: ChannelGraph,
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    marked: NDArray[np.bool_],
+    *,
+    trace: int,
 ) -> Any:
-    """The output of `model`, whole, with the channels behind the marked labels left out of everything."""
-    with torch.no_grad(), MaskedRun(graph, model, marked):
+    """The output of `model`, whole, with the channels behind the marked labels left out of everything.
+
+    The model is in the mode of the graph's trace number `trace`.
+    """
+    with torch.no_grad(), MaskedRun(graph, model, marked, trace=trace):
         return model(*inputs)

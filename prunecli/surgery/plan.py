@@ -126,7 +126,7 @@ class Plan:
             raise InputRefused(f"not a plan: {error}") from None
 
     def then(self, later: Plan) -> Plan:
-        """This plan followed by one made for its result, as one plan in this plan's coordinates."""
+        """The plan followed by one made for its result, as one plan in the coordinates of the first."""
         cuts = {(cut.tensor, cut.axis): cut for cut in self.cuts}
         for cut in later.cuts:
             earlier = cuts.get((cut.tensor, cut.axis))

@@ -100,7 +100,7 @@ def _run(
         )
     except _Stop:
         return watch.found
-    except Exception as error:  # noqa: BLE001 - whatever the forward raises says that the plan does not fit
+    except Exception as error:
         operation = min(max(watch.reached, 0), len(trace.operations) - 1)
         where = trace.path_of(trace.operations[operation]) or "the network"
         reason = f"{where} does not follow: {first_line(error)}"

@@ -58,12 +58,12 @@ def verify(
     x = torch.randn((batch, *graph.input_shape), generator=generator, dtype=torch.float64)
     whole, small = (copy.deepcopy(model).cpu().double() for model in (original, cut))
     worst_abs, worst_rel = 0.0, 0.0
-    for trace in graph.traces:
+    for number, trace in enumerate(graph.traces):
         for model in (whole, small):
             _set_mode(model, training=trace.training)
         with _plain_attention(), torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)  # both draw the same numbers where a branch is dropped at random
-            expected = _outputs(run_masked(graph, whole, (x,), marked))
+            expected = _outputs(run_masked(graph, whole, (x,), marked, trace=number))
             torch.manual_seed(seed)
             found = _outputs(small(x))
         if [t.shape for t in expected] != [t.shape for t in found]:

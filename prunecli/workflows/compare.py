@@ -21,8 +21,8 @@ class CompareResult:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was decided on the way, and what stands out."""
-        return (*self.opened.notes, *self.comparison.remarks())
+        """What was decided on the way."""
+        return self.opened.notes
 
     def document(self) -> dict[str, Any]:
         """The JSON of `compare`."""

@@ -32,8 +32,7 @@ class ExportResult:
 
     def document(self) -> dict[str, Any]:
         """The JSON of `export`."""
-        verification = {name: value for name, value in asdict(self.check).items() if name != "notes"}
-        return {"format": self.format, "output": dict(self.output), "verification": verification}
+        return {"format": self.format, "output": dict(self.output), "verification": self.check.document()}
 
 
 def export(
@@ -51,7 +50,7 @@ def export(
     whose packages are missing, WorkFailed when the exported file does not compute the same.
     """
     exporter = EXPORTERS[to]
-    exporter.check_packages()
+    exporter.require()
     output = output or _default_output(opening, exporter)
     check_destination(opening, output, force=force)
     opened = open_checkpoint(opening)
@@ -60,7 +59,7 @@ def export(
 
     def write(path: Path) -> None:
         shape = opened.architecture.input_shape
-        found.append(exporter.function(opened.model, path, input_shape=shape, samples=samples, opset=opset))
+        found.append(exporter.export(opened.model, path, input_shape=shape, samples=samples, opset=opset))
 
     if output == "-":
         written = _to_standard_output(write, exporter)
@@ -83,7 +82,7 @@ def _samples(opened: Opened, data: str | None) -> tuple[Tensor | None, tuple[str
     return normalise(images.data.test.images[:SAMPLES], images.mean, images.std), images.notes
 
 
-def _to_standard_output(write: Any, exporter: Exporter) -> dict[str, Any]:  # noqa: ANN401
+def _to_standard_output(write: Any, exporter: Exporter) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{exporter.suffix}"
         written = asdict(write_whole(path, write))

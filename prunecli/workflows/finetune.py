@@ -28,7 +28,7 @@ class FinetuneResult:
     notes: tuple[str, ...]
 
     def document(self) -> dict[str, Any]:
-        """The JSON of `finetune`; epochs are counted from 1, `best` and `history` are of the validation part."""
+        """The JSON of `finetune`; epochs count from 1, `best` and `history` are of the validation part."""
         return {
             "epochs": self.epochs,
             "best": {"epoch": self.fit.best_epoch + 1, "accuracy": self.fit.best_accuracy},

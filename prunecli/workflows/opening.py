@@ -21,7 +21,7 @@ SHOWN_DIFFERENCES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """What a command line says about the input: a path, "-" for standard input, None for the bundled sample."""
+    """What is said of the input: a path, "-" for standard input, None for the bundled sample."""
 
     checkpoint: str | None = None
     arch: str | None = None
@@ -170,8 +170,8 @@ def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor], architecture:
         shown = [*(f"missing {name}" for name in missing), *(f"extra {name}" for name in extra), *shapes]
         near = nearest(missing[0], extra) if missing and extra else None
         raise InputRefused(
-            f"the checkpoint does not fit {architecture.name}: {len(missing)} tensors missing, {len(extra)} extra, "
-            f"{len(shapes)} of another shape",
+            f"the checkpoint does not fit {architecture.name}: {len(missing)} tensors missing, "
+            f"{len(extra)} extra, {len(shapes)} of another shape",
             hints=[
                 "first: " + ", ".join(shown[:SHOWN_DIFFERENCES]),
                 *([f"perhaps {missing[0]!r} is called {near!r}"] if near else []),
@@ -212,5 +212,5 @@ def _spread(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...
     return values * channels if values is not None and len(values) == 1 else values
 
 
-def _numbers(values: Any) -> tuple[float, ...] | None:  # noqa: ANN401 - any JSON value
+def _numbers(values: Any) -> tuple[float, ...] | None:
     return tuple(float(value) for value in values) if values else None

@@ -14,91 +14,22 @@ from torch import nn
 from prunecli.allocation.bounds import Bounds
 from prunecli.allocation.choosing import Allocation, allocate
 from prunecli.checkpoints import write_whole
-from prunecli.cost.macs import Cost, measure
-from prunecli.cost.thop_figures import thop_figures
 from prunecli.errors import GateNotMet, InputRefused, WorkFailed, WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.progress import Progress, silent
 from prunecli.scoring.filter_scores import score_filters
 from prunecli.scoring.group_scores import score_groups
-from prunecli.strategies.contract import STRATEGIES, PruningOutcome, PruningTask, Strategy
+from prunecli.strategies.contract import STRATEGIES, PruningOutcome, PruningTask
 from prunecli.surgery.plan import Plan
-from prunecli.surgery.planning import Planned, follow_plan
+from prunecli.surgery.planning import follow_plan
 from prunecli.surgery.verification import Verification, verify
 from prunecli.training.evaluation import evaluate as evaluate_split
 from prunecli.training.recalibration import recalibrate_batch_norm
 from prunecli.training.settings import FitSettings
 from prunecli.workflows.data import Images, open_images
-from prunecli.workflows.finetune import history_document
-from prunecli.workflows.inspect import thop_document
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
+from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows
 from prunecli.workflows.saving import check_destination, save
-
-
-@dataclass(frozen=True, kw_only=True)
-class PruneRequest:
-    """What a pruning is asked for, apart from the input and the output."""
-
-    ratio: float | None
-    criterion: str
-    strategy: str
-    scope: str
-    bounds: Bounds
-    seed: int
-    plan: str | None
-
-
-@dataclass(frozen=True, eq=False)
-class PruneResult:
-    """A pruned network with its costs, its proof and its file. `gate` is a gate that was missed."""
-
-    request: PruneRequest
-    model: nn.Module
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
-    layers: tuple[Mapping[str, Any], ...]
-    protected: tuple[Mapping[str, str], ...]
-    rules: Mapping[str, str]
-    verification: Verification
-    accuracy: Mapping[str, float] | None
-    history: tuple[Mapping[str, Any], ...]
-    seconds: Mapping[str, float]
-    output: Mapping[str, Any] | None
-    notes: tuple[str, ...]
-    gate: GateNotMet | None = None
-
-    def document(self) -> dict[str, Any]:
-        """The JSON of `prune`."""
-        keys = ("params", "macs", "bytes")
-        return {
-            "strategy": self.request.strategy,
-            "criterion": self.request.criterion,
-            "scope": self.request.scope,
-            "ratio": self.request.ratio,
-            "target": None,
-            "seed": self.request.seed,
-            "before": dict(self.before),
-            "after": dict(self.after),
-            "reduction": {key: _reduction(self.before[key], self.after[key]) for key in keys},
-            "layers": [dict(layer) for layer in self.layers],
-            "protected": [dict(entry) for entry in self.protected],
-            "rules": [{"group": name, "rule": rule} for name, rule in self.rules.items()],
-            "verification": self.verification.document(),
-            "accuracy": None if self.accuracy is None else dict(self.accuracy),
-            "history": [dict(record) for record in self.history],
-            "seconds": dict(self.seconds),
-            "output": None if self.output is None else dict(self.output),
-        }
-
-
-@dataclass
-class _Work:
-    """What the steps of one pruning hand on."""
-
-    opened: Opened
-    graph: ChannelGraph
-    seconds: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def prune(
@@ -127,237 +58,196 @@ def prune(
     force: bool = False,
     progress: Progress = silent,
 ) -> PruneResult:
-    """Prune a checkpoint at `ratio`, or as a saved plan says.
+    """Prune a checkpoint at `ratio` (fraction removed), or as the saved `plan` says.
 
-    Nothing is written unless the cut network equals the masked original. Raises WrongUse for wishes that
-    cannot be, InputRefused for a checkpoint or plan that does not fit, GateNotMet when nothing can be
-    pruned, WorkFailed when the proof fails.
+    A strategy that trains does so for `epochs` on `data`; with `evaluate` or `max_drop` (points) the test
+    part is read once, at the end. Nothing is written unless the cut network equals the masked original.
+    Raises WrongUse for wishes that cannot be, InputRefused for a checkpoint, plan or data that do not fit,
+    GateNotMet when nothing can be pruned, WorkFailed when the proof fails.
     """
     for path in (output, plan_out):
         check_destination(opening, path, force=force)
-    chosen = STRATEGIES[strategy]
+    if ratio is None and plan is None and not layer_ratio:
+        raise WrongUse("prune needs to know how much to remove", hints=["for example: --ratio 0.5"])
     bounds = Bounds(min_channels, round_to, tuple(protect), dict(layer_ratio or {}), residual)
-    request = PruneRequest(
-        ratio=ratio, criterion=criterion, strategy=strategy, scope=scope, bounds=bounds, seed=seed, plan=plan
+    trains = STRATEGIES[strategy].trains and plan is None and not dry_run
+    run = _Pruning(
+        opening=opening,
+        opened=open_checkpoint(opening),
+        criterion=criterion,
+        scope=scope,
+        bounds=bounds,
+        seed=seed,
+        progress=progress,
     )
-    opened = open_checkpoint(opening)
-    start = time.perf_counter()
-    graph = build_graph(opened.model, opened.architecture.input_shape)
-    work = _Work(opened, graph, {"trace": time.perf_counter() - start}, list(opened.notes))
-    trains = chosen.trains and plan is None and not dry_run
-    images = None
     if trains or ((evaluate or max_drop is not None) and not dry_run):
-        images = open_images(opened, data, seed=seed, progress=progress)
-        work.notes.extend(images.notes)
-    settings = _settings(opening, chosen, images, epochs, lr, batch_size, seed) if trains else None
-    outcome = _carry_out(
-        work, request, chosen if not dry_run else STRATEGIES["one-shot"], images, settings, progress
-    )
-    verification = _prove(work, outcome, seed)
-    accuracy = _accuracy(work, opening, outcome, images, recalibrate=trains)
+        run.read_images(data)
+    if plan is not None:
+        outcome = run.follow(plan)
+    else:
+        settings = run.settings(epochs or STRATEGIES[strategy].epochs, lr, batch_size) if trains else None
+        outcome = run.carry_out("one-shot" if dry_run else strategy, ratio or 0.0, settings)
+    asked = {"strategy": strategy, "criterion": criterion, "scope": scope, "ratio": ratio, "seed": seed}
+    verification = run.prove(outcome)
+    accuracy = run.judge(outcome, recalibrate=trains)
     if plan_out is not None:
         text = outcome.planned.plan.to_json()
         write_whole(plan_out, lambda path: _write_text(path, text), force=force)
-    step = {
-        "command": "prune",
-        "ratio": ratio,
-        "criterion": criterion,
-        "strategy": strategy,
-        "scope": scope,
-        "seed": seed,
-    }
-    whole_plan = outcome.planned.plan if opened.plan is None else opened.plan.then(outcome.planned.plan)
-    written = save(
-        opened,
-        outcome.cut,
-        plan=whole_plan,
-        step={**step, "source_sha256": opened.checkpoint.sha256},
-        output=None if dry_run else output,
-        force=force,
-        mean=images.mean if images else None,
-        std=images.std if images else None,
-    )
+    written = run.write(outcome, asked, None if dry_run else output, force=force)
     if written is None:
-        work.notes.append(
-            "nothing was written: a dry run" if dry_run else "nothing was written: give -o FILE"
-        )
-    return _result(work, request, outcome, verification, accuracy, written, max_drop)
-
-
-def _settings(
-    opening: Opening,
-    chosen: Strategy,
-    images: Images | None,
-    epochs: int | None,
-    lr: float,
-    batch_size: int,
-    seed: int,
-) -> FitSettings:
-    return FitSettings(
-        epochs=epochs or chosen.epochs,
-        lr=lr,
-        batch_size=batch_size,
-        seed=seed,
-        mean=images.mean if images else None,
-        std=images.std if images else None,
-        device=opening.device,
+        run.notes.append("nothing was written: a dry run" if dry_run else "nothing was written: give -o FILE")
+    gate = _missed_gate(accuracy, max_drop)
+    return run.result(
+        outcome, asked=asked, verification=verification, accuracy=accuracy, output=written, gate=gate
     )
 
 
-def _carry_out(
-    work: _Work,
-    request: PruneRequest,
-    chosen: Strategy,
-    images: Images | None,
-    settings: FitSettings | None,
-    progress: Progress,
-) -> PruningOutcome:
-    """The cut network: by a saved plan, or by the strategy."""
-    model = work.opened.model
-    if request.plan is not None:
-        planned, cut = follow_plan(work.graph, _read_plan(request.plan), copy.deepcopy(model))
+@dataclass(kw_only=True)
+class _Pruning:
+    """The steps of one pruning, and what they hand on."""
+
+    opening: Opening
+    opened: Opened
+    criterion: str
+    scope: str
+    bounds: Bounds
+    seed: int
+    progress: Progress
+    images: Images | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    graph: ChannelGraph = field(init=False)
+
+    def __post_init__(self) -> None:
+        start = time.perf_counter()
+        self.graph = build_graph(self.opened.model, self.opened.architecture.input_shape)
+        self.seconds["trace"] = time.perf_counter() - start
+        self.notes.extend(self.opened.notes)
+
+    def read_images(self, data: str | None) -> None:
+        """Open the data, for training or for the accuracy at the end."""
+        self.images = open_images(self.opened, data, seed=self.seed, progress=self.progress)
+        self.notes.extend(self.images.notes)
+
+    def settings(self, epochs: int, lr: float, batch_size: int) -> FitSettings:
+        """How a strategy trains."""
+        return FitSettings(
+            epochs=epochs,
+            lr=lr,
+            batch_size=batch_size,
+            seed=self.seed,
+            mean=self.images.mean if self.images else None,
+            std=self.images.std if self.images else None,
+            device=self.opening.device,
+        )
+
+    def choose(self, network: nn.Module, ratio: float) -> Allocation:
+        """The channels that leave at `ratio` by the network's present weights."""
+        filters = score_filters(network, self.graph.layers, [self.criterion], seed=self.seed)
+        scores = score_groups(self.graph.prunable, self.graph.layers, filters, self.criterion)
+        return allocate(self.graph, scores, ratio=ratio, bounds=self.bounds, scope=self.scope)
+
+    def carry_out(self, strategy: str, ratio: float, settings: FitSettings | None) -> PruningOutcome:
+        """The network cut by a strategy; the opened one stays as it is."""
+        chosen = STRATEGIES[strategy]
+        task = PruningTask(
+            model=copy.deepcopy(self.opened.model) if chosen.trains else self.opened.model,
+            graph=self.graph,
+            ratio=ratio,
+            choose=self.choose,
+            data=self.images.data.for_training() if self.images else None,
+            settings=settings,
+            progress=self.progress,
+        )
+        return chosen.function(task)
+
+    def follow(self, path: str) -> PruningOutcome:
+        """The network cut by a saved plan."""
+        try:
+            plan = Plan.from_json(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputRefused(f"the plan {path!r} cannot be read: {reason}") from None
+        model = self.opened.model
+        planned, cut = follow_plan(self.graph, plan, copy.deepcopy(model))
         removed = {group.name: group.removed for group in planned.plan.groups}
-        return PruningOutcome(
-            reference=model, cut=cut, allocation=Allocation(removed, {}, {}), planned=planned
+        allocation = Allocation(removed, {}, {})
+        return PruningOutcome(reference=model, cut=cut, allocation=allocation, planned=planned)
+
+    def prove(self, outcome: PruningOutcome) -> Verification:
+        """Compare the cut network with the masked whole one; raises when nothing was cut or they differ."""
+        removed = {group.name: group.removed for group in outcome.planned.plan.groups}
+        if not removed:
+            reasons = [*outcome.planned.protected.values(), *outcome.allocation.protected.values()]
+            hint = reasons[0] if reasons else "the ratio leaves every group whole: try a larger one"
+            raise GateNotMet("nothing could be pruned", hints=[hint])
+        start = time.perf_counter()
+        found = verify(self.graph, outcome.reference, outcome.cut, removed, seed=self.seed)
+        self.seconds["verify"] = time.perf_counter() - start
+        if not found.equivalent:
+            raise WorkFailed(
+                "the pruned network does not compute what the masked original computes: "
+                f"relative error {found.max_rel_error:.3g}",
+                hints=["nothing was written", "this is a fault of prunecli: please report the architecture"],
+            )
+        return found
+
+    def judge(self, outcome: PruningOutcome, *, recalibrate: bool) -> dict[str, float] | None:
+        """Accuracy (%) on the test part of the network as it came and as it leaves."""
+        if self.images is None:
+            return None
+        manner: dict[str, Any] = {
+            "mean": self.images.mean,
+            "std": self.images.std,
+            "device": self.opening.device,
+        }
+        if recalibrate:  # what batch norm added to silent filters is gone with them
+            recalibrate_batch_norm(outcome.cut, self.images.data.train, **manner)
+        test = self.images.data.test
+        before = evaluate_split(self.opened.model, test, **manner).accuracy
+        return {"before": before, "after": evaluate_split(outcome.cut, test, **manner).accuracy}
+
+    def write(
+        self, outcome: PruningOutcome, asked: Mapping[str, Any], output: str | None, *, force: bool
+    ) -> dict[str, Any] | None:
+        """Write the cut network, its plan in the coordinates of the architecture."""
+        earlier, later = self.opened.plan, outcome.planned.plan
+        return save(
+            self.opened,
+            outcome.cut,
+            plan=later if earlier is None else earlier.then(later),
+            step={"command": "prune", **asked, "source_sha256": self.opened.checkpoint.sha256},
+            output=output,
+            force=force,
+            mean=self.images.mean if self.images else None,
+            std=self.images.std if self.images else None,
         )
-    if request.ratio is None and not request.bounds.layer_ratio:
-        raise WrongUse("prune needs to know how much to remove", hints=["for example: --ratio 0.5"])
 
-    def choose(network: nn.Module, ratio: float) -> Allocation:
-        filters = score_filters(network, work.graph.layers, [request.criterion], seed=request.seed)
-        scores = score_groups(work.graph.prunable, work.graph.layers, filters, request.criterion)
-        return allocate(work.graph, scores, ratio=ratio, bounds=request.bounds, scope=request.scope)
-
-    task = PruningTask(
-        model=copy.deepcopy(model) if chosen.trains else model,
-        graph=work.graph,
-        ratio=request.ratio or 0.0,
-        choose=choose,
-        data=images.data.for_training() if images else None,
-        settings=settings,
-        progress=progress,
-    )
-    return chosen.function(task)
-
-
-def _read_plan(path: str) -> Plan:
-    try:
-        return Plan.from_json(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputRefused(f"the plan {path!r} cannot be read: {getattr(error, 'strerror', error)}") from None
-
-
-def _prove(work: _Work, outcome: PruningOutcome, seed: int) -> Verification:
-    removed = {group.name: group.removed for group in outcome.planned.plan.groups}
-    if not removed:
-        reasons = [*outcome.planned.protected.values(), *outcome.allocation.protected.values()]
-        raise GateNotMet(
-            "nothing could be pruned",
-            hints=[reasons[0] if reasons else "the ratio leaves every group whole: try a larger one"],
+    def result(self, outcome: PruningOutcome, **shown: Any) -> PruneResult:
+        """Everything that is to say of the pruning."""
+        shape = self.opened.architecture.input_shape
+        return PruneResult(
+            model=outcome.cut,
+            plan=outcome.planned.plan,
+            before=costs(self.opened.model, shape),
+            after=costs(outcome.cut, shape),
+            layers=layer_rows(self.graph, outcome.planned.plan),
+            protected=protected_rows(self.graph, outcome.allocation, outcome.planned),
+            rules=outcome.allocation.rules,
+            history=outcome.history,
+            seconds={**self.seconds, **outcome.seconds},
+            notes=tuple(self.notes),
+            **shown,
         )
-    start = time.perf_counter()
-    found = verify(work.graph, outcome.reference, outcome.cut, removed, seed=seed)
-    work.seconds["verify"] = time.perf_counter() - start
-    if not found.equivalent:
-        raise WorkFailed(
-            f"the pruned network is not equivalent to the masked original: relative error {found.max_rel_error:.3g}",
-            hints=["nothing was written", "please report the architecture"],
-        )
-    return found
 
 
-def _accuracy(
-    work: _Work, opening: Opening, outcome: PruningOutcome, images: Images | None, *, recalibrate: bool
-) -> dict[str, float] | None:
-    """Accuracy on the test part of the network as it came and as it leaves; the test part is read here only."""
-    if images is None:
-        return None
-    manner: dict[str, Any] = {"mean": images.mean, "std": images.std, "device": opening.device}
-    if recalibrate:
-        recalibrate_batch_norm(outcome.cut, images.data.train, **manner)
-    before, after = (
-        evaluate_split(model, images.data.test, **manner).accuracy
-        for model in (work.opened.model, outcome.cut)
-    )
-    return {"before": before, "after": after}
-
-
-def _result(
-    work: _Work,
-    request: PruneRequest,
-    outcome: PruningOutcome,
-    verification: Verification,
-    accuracy: dict[str, float] | None,
-    written: dict[str, Any] | None,
-    max_drop: float | None,
-) -> PruneResult:
-    shape = work.opened.architecture.input_shape
-    protected = _protected(work.graph, outcome.allocation, outcome.planned)
-    seconds = {**work.seconds, **outcome.seconds}
-    return PruneResult(
-        request=request,
-        model=outcome.cut,
-        before=_costs(work.opened.model, shape),
-        after=_costs(outcome.cut, shape),
-        layers=tuple(_layers(work.graph, outcome)),
-        protected=protected,
-        rules=outcome.allocation.rules,
-        verification=verification,
-        accuracy=accuracy,
-        history=tuple(history_document(outcome.history)),
-        seconds={
-            name: seconds.get(name, 0.0) for name in ("trace", "score", "plan", "surgery", "verify", "train")
-        },
-        output=written,
-        notes=tuple(work.notes),
-        gate=_gate(accuracy, max_drop),
-    )
-
-
-def _gate(accuracy: dict[str, float] | None, max_drop: float | None) -> GateNotMet | None:
+def _missed_gate(accuracy: Mapping[str, float] | None, max_drop: float | None) -> GateNotMet | None:
     if accuracy is None or max_drop is None:
         return None
     drop = accuracy["before"] - accuracy["after"]
     if drop <= max_drop:
         return None
     return GateNotMet(f"accuracy fell by {drop:.2f} points, more than the {max_drop:g} allowed")
-
-
-def _costs(model: nn.Module, shape: Sequence[int]) -> dict[str, Any]:
-    cost: Cost = measure(model, shape)
-    thop = thop_document(thop_figures(model, shape))
-    return {"params": cost.params, "macs": cost.macs, "flops": cost.flops, "bytes": cost.bytes, "thop": thop}
-
-
-def _layers(graph: ChannelGraph, outcome: PruningOutcome) -> list[dict[str, Any]]:
-    cuts = {(cut.tensor, cut.axis): cut for cut in outcome.planned.plan.cuts}
-    rows = []
-    for layer in graph.layers:
-        cut = cuts.get((layer.weight, layer.filter_axis))
-        removed = list(cut.removed) if cut else []
-        after = layer.channels - len(removed)
-        rows.append(
-            {
-                "name": layer.name,
-                "type": layer.type,
-                "before": layer.channels,
-                "after": after,
-                "removed": removed,
-            }
-        )
-    return rows
-
-
-def _protected(graph: ChannelGraph, allocation: Allocation, planned: Planned) -> tuple[dict[str, str], ...]:
-    """Groups with filters that lost nothing, with the reason; dimensions that no filter makes are left out."""
-    layers = {layer.name for layer in graph.layers}
-    reasons = {group.name: group.reason for group in graph.groups if group.reason and group.name in layers}
-    found = {**reasons, **allocation.protected, **planned.protected}
-    return tuple({"name": name, "reason": reason} for name, reason in found.items() if reason)
-
-
-def _reduction(before: float, after: float) -> float:
-    return 1 - after / before if before else 0.0
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -34,7 +34,7 @@ def save(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
 ) -> dict[str, Any] | None:
-    """Write `model` with the architecture, the whole plan and the history plus `step`; None without an output."""
+    """Write `model` with its architecture, plan and history plus `step`; None without an output."""
     if output is None:
         return None
     mean, std = mean or opened.mean, std or opened.std

@@ -22,6 +22,7 @@ class ReadsValues(nn.Module):
         widths = (torch.arange(1, 4) * 2).tolist()
         self.linear = nn.Linear(widths[0], widths[2])
         self.register_buffer("table", torch.arange(3.0), persistent=False)
+        self.register_buffer("noise", torch.zeros(9).uniform_(1, 2), persistent=False)
 
 
 class Reading(Provider):
@@ -46,7 +47,9 @@ def test_meta_works_for_constructors_that_read_values(reading):
 
 
 def test_skipping_initialisation_keeps_computed_buffers(reading):
-    assert build(reading, initialise=False).table.tolist() == [0.0, 1.0, 2.0]
+    network = build(reading, initialise=False)
+    assert network.table.tolist() == [0.0, 1.0, 2.0]
+    assert 1 <= network.noise.min() < network.noise.max() <= 2
 
 
 def test_meta_holds_no_memory():

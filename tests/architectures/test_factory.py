@@ -35,6 +35,7 @@ def test_factory_gives_the_network_and_its_name(net):
     assert architecture == Architecture(architecture.name, {}, (3, 5, 5))
     assert architecture.name.startswith("file/")
     assert architecture.name.endswith("net.py:make")
+    assert from_factory(f"{net}:make", input_shape=(3, 5, 5))[1] == architecture
     assert network[0].out_channels == 6
     assert not network.training
 

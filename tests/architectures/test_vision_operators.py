@@ -38,7 +38,7 @@ def test_regions_are_pooled_with_a_gradient():
     expected = torch.nn.functional.avg_pool2d(features.detach(), 2)
     torch.testing.assert_close(pooled.detach(), expected)
     pooled.sum().backward()
-    torch.testing.assert_close(features.grad, torch.ones_like(features))
+    torch.testing.assert_close(features.grad, torch.full_like(features, 0.25))
 
 
 def test_a_detector_trains_and_predicts():
@@ -55,7 +55,7 @@ def test_a_detector_trains_and_predicts():
 @pytest.mark.parametrize("first", ["", "import prunecli.torchvision_import as t; t.load_torchvision();"])
 def test_at_most_one_warning(first):
     code = (
-        f"{first} from prunecli.architectures.vision_operators import import_torchvision as f;"
+        f"{first}from prunecli.architectures.vision_operators import import_torchvision as f;"
         "import sys; f(); f(); sys.stdout.write(str(f().extension._has_ops()))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -105,6 +105,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "after": HALVED,
         "reduction": {"params": 0.75, "macs": 0.75, "bytes": 1 - 1200 / 4400},
         "layers": [{"name": "conv1", "type": "Conv2d", "before": 16, "after": 8, "removed": [0, 2, 4]}],
+        "rules": [{"group": "conv1", "rule": "--min-channels 8 keeps 8"}],
         "protected": [{"name": "linear", "reason": "the model's output"}],
         "verification": {
             "method": "masked original",

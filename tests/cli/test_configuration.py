@@ -93,6 +93,8 @@ def test_a_configured_format_gives_way_to_the_command_line(cli, workflows, confi
     configured("[tool.prunecli]\njson = true\n")
     assert cli("evaluate", "m.pt").out.startswith("{")
     assert cli("evaluate", "m.pt", "--format", "csv").out.startswith("accuracy,")
+    configured('[tool.prunecli]\njson = true\nformat = "csv"\n')
+    assert cli("evaluate", "m.pt").out.startswith("{")
 
 
 def test_an_unknown_key_is_refused_with_the_nearest(cli, workflows, configured):
@@ -121,6 +123,17 @@ def test_a_wrong_value_says_where_it_stands(cli, workflows, configured, monkeypa
     assert "not '7' (in [tool.prunecli] of ../../pyproject.toml)" in cli("prune", "m.pt").err
     monkeypatch.setenv("PRUNECLI_RATIO", "8")
     assert "not '8' (in PRUNECLI_RATIO)" in cli("prune", "m.pt").err
+
+
+def test_a_switch_of_the_environment(cli, workflows, monkeypatch):
+    for text, value in {"1": True, "yes": True, "off": False}.items():
+        monkeypatch.setenv("PRUNECLI_EMA", text)
+        assert cli("inspect", "m.pt").code == 0
+        assert workflows["inspect"].opening.ema is value
+    monkeypatch.setenv("PRUNECLI_EMA", "perhaps")
+    outcome = cli("inspect", "m.pt")
+    assert outcome.code == 2
+    assert outcome.err == "error: --ema takes yes or no, not 'perhaps' (in PRUNECLI_EMA)\n"
 
 
 def test_broken_toml_and_tables_are_refused(cli, workflows, configured):

@@ -30,6 +30,7 @@ def test_prune_shows_before_after_reduction_and_speed_up(documents):
 def test_prune_shows_layers_protected_layers_and_the_proof(documents):
     page = prune.page(documents["prune"])
     assert cells(page, "Channels") == [["conv1", "Conv2d", "16", "8", "50.0 %"]]
+    assert cells(page, "Bounds that changed a number") == [["conv1", "--min-channels 8 keeps 8"]]
     assert cells(page, "Protected") == [["linear", "the model's output"]]
     proof = dict(cells(page, "Verification"))
     assert proof["equivalent"] == "yes"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import pty
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
 MODULE = [sys.executable, "-m", "prunecli"]
 CHECK = (
     "import sys; from prunecli.__main__ import main; sys.argv[1:] = {arguments!r}; code = main();"
-    'sys.stderr.write(f\'CODE {{code}} TORCH {{"torch" in sys.modules}} RICH {{"rich" in sys.modules}}\')'
+    "heavy = [name for name in ('torch', 'rich', 'pydantic') if name in sys.modules];"
+    "sys.stderr.write(f'CODE {{code}} HEAVY {{heavy}}')"
 )
 
 
@@ -66,21 +67,24 @@ def test_what_needs_no_model_loads_no_torch(arguments, code):
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
     )
-    assert done.stderr.splitlines()[-1].endswith(f"CODE {code} TORCH False RICH False"), done.stderr
+    assert done.stderr.splitlines()[-1].endswith(f"CODE {code} HEAVY []"), done.stderr
 
 
 def test_start_up_is_within_a_quarter_of_a_second_of_python():
-    def fastest(command):
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            subprocess.run(command, capture_output=True, check=False, timeout=60)
-            times.append(time.perf_counter() - start)
-        return min(times)
+    """In processor time, which other work on the machine does not stretch."""
 
-    floor = fastest([sys.executable, "-c", "pass"])
+    def least(command):
+        spent = []
+        for _ in range(4):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(command, capture_output=True, check=False, timeout=60)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return min(spent)
+
+    floor = least([sys.executable, "-c", "pass"])
     for arguments in (["--help"], ["--version"], ["catalog"], ["prune", "--rato", "1"]):
-        assert fastest([*MODULE, *arguments]) - floor < 0.25
+        assert least([*MODULE, *arguments]) - floor < 0.25
 
 
 @pytest.mark.parametrize("variables", [{}, {"GITHUB_ACTIONS": "true"}, {"FORCE_COLOR": "1"}, {"CI": "true"}])

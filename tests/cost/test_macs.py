@@ -71,7 +71,7 @@ class NeedsValues(nn.Module):
 
     def forward(self, x):
         kept = x[(x.sum(1) >= 0).nonzero()[:, 0]]
-        query = self.head(kept)[None]
+        query = self.head(kept)[None, None]
         return functional.scaled_dot_product_attention(query, query, query)
 
 

@@ -56,6 +56,11 @@ def test_fpgm_of_equal_filters_is_exactly_zero():
     assert distance_to_median(evidence(weight)).tolist() == [0.0] * 9
 
 
+def test_the_distance_of_a_filter_to_itself_adds_nothing():
+    weight = torch.randn(8, 4608, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    torch.testing.assert_close(distance_sum(evidence(weight)), naive(weight), rtol=1e-12, atol=0)
+
+
 def test_fpgm_of_three_points_on_a_line():
     assert distance_sum(evidence(torch.tensor([[0.0], [1.0], [3.0]]))).tolist() == [4.0, 3.0, 5.0]
 

@@ -88,6 +88,13 @@ def test_the_opset_asked_for_is_the_one_written(tmp_path, opset):
     assert opset_of(tmp_path / "out") == opset
 
 
+def test_another_opset_than_asked_for_is_not_accepted(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_exporter, "LOWEST_OPSET_OF_TORCH_EXPORT", 9)
+    check = export(Small(), tmp_path / "out", opset=13)
+    assert check.notes[0].endswith("opset 18 was written instead of 13")
+    assert opset_of(tmp_path / "out") == 13
+
+
 @pytest.mark.parametrize("opset", [0, 8, 1000])
 def test_an_opset_that_does_not_exist_is_wrong_use(tmp_path, opset):
     with pytest.raises(WrongUse, match=f"opset {opset} is not supported") as caught:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+import subprocess
 import sys
 import warnings
 
@@ -13,15 +13,27 @@ from prunecli.exporters.silence import silence
 
 
 def test_python_descriptors_and_compiled_code_are_quiet(capfd):
-    libc = ctypes.CDLL(None)
     with silence():
         sys.stdout.write("python out")
         sys.stderr.write("python err")
         os.write(1, b"descriptor out")
         os.write(2, b"descriptor err")
-        libc.puts(b"buffered in the C library")
-    libc.fflush(None)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_compiled_code_left_in_its_buffer_does_not_come_out_at_the_end():
+    code = (
+        "import ctypes; from prunecli.exporters.silence import silence; libc = ctypes.CDLL(None)\n"
+        "libc.puts(b'before')\n"
+        "with silence(): libc.puts(b'inside')\n"
+        "libc.puts(b'after')"
+    )
+    # PYTHONUNBUFFERED takes the buffers away, of the C library too.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert run.stdout.split() == ["before", "after"]
 
 
 def test_the_streams_come_back_also_after_an_error(capfd):

@@ -75,7 +75,7 @@ def test_a_class_count_that_does_not_fit_is_refused(stripe_set: DataSet) -> None
 def test_a_loss_that_is_not_finite_is_a_failure(stripe_set: DataSet) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 6))
     with torch.no_grad():
-        model[1].bias.fill_(float("nan"))
+        model.get_parameter("1.bias").fill_(float("nan"))
     with pytest.raises(WorkFailed, match="loss on 60 images is nan"):
         evaluate(model, stripe_set.test, mean=(0.2,), std=(0.15,))
 

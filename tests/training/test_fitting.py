@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import pytest
@@ -38,11 +39,12 @@ def test_it_learns(stripe_set: DataSet, make_model: Make) -> None:
     assert after.accuracy > 90
 
 
-def test_a_step_is_the_bare_loop(training_data: TrainingData) -> None:
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_step_is_the_bare_loop(training_data: TrainingData, schedule: str) -> None:
     model, bare = nn.Sequential(nn.Flatten(), nn.Linear(64, 6)), nn.Sequential(nn.Flatten(), nn.Linear(64, 6))
     bare.load_state_dict(model.state_dict())
     settings = FitSettings(
-        epochs=2, lr=0.1, batch_size=50, weight_decay=0.01, schedule="constant", label_smoothing=0.1, seed=4
+        epochs=2, lr=0.1, batch_size=50, weight_decay=0.01, schedule=schedule, label_smoothing=0.1, seed=4
     )
 
     class NeverBest(Hooks):
@@ -54,11 +56,14 @@ def test_a_step_is_the_bare_loop(training_data: TrainingData) -> None:
     images = normalise(training_data.train.images, (0.2,), (0.15,))
     for epoch in range(2):
         order = plan_epoch(240, image_shape=(1, 8, 8), augment="none", seed=4, epoch=epoch).order
-        for chosen in order.split(50):
+        for step, chosen in enumerate(torch.split(order, 50)):
             optimiser.zero_grad()
-            functional.cross_entropy(
-                bare(images[chosen]), training_data.train.labels[chosen], label_smoothing=0.1
-            ).backward()
+            if schedule == "cosine":  # over 2 epochs of 5 steps
+                share = (5 * epoch + step) / 10
+                optimiser.param_groups[0]["lr"] = 0.1 * 0.5 * (1 + math.cos(math.pi * share))
+            targets = training_data.train.labels[chosen]
+            loss = functional.cross_entropy(bare(images[chosen]), targets, label_smoothing=0.1)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     assert same(weights(model), weights(bare))
 
@@ -304,7 +309,7 @@ def test_progress_ends_each_epoch_with_its_loss(training_data: TrainingData, mak
         make_model(),
         training_data,
         settings=FitSettings(epochs=2, batch_size=80),
-        progress=lambda stage, done, total, figures=None: heard.append((stage, done, total, dict(figures))),  # type: ignore[arg-type]
+        progress=lambda stage, done, total, figures=None: heard.append((stage, done, total, dict(figures))),
     )
     assert [(stage, done, total) for stage, done, total, _ in heard if done % 3 == 0] == [
         ("train", 3, 6),

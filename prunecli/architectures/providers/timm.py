@@ -49,21 +49,21 @@ class Timm(Provider):
         """The network from `timm.create_model(pretrained=False)`."""
         timm = _timm()
 
-        def create(**given: Any) -> nn.Module:  # noqa: ANN401
+        def create(**given: Any) -> nn.Module:
             network: nn.Module = timm.create_model(name, **given)
             return network
 
         return checked_call(name, create, {"pretrained": False}, arguments, refused=NEVER)
 
 
-def _timm() -> Any:  # noqa: ANN401
+def _timm() -> Any:
     from prunecli.architectures.vision_operators import import_torchvision
 
     import_torchvision()
     return imported("timm", extra="timm")
 
 
-def _configuration(name: str) -> Any:  # noqa: ANN401
+def _configuration(name: str) -> Any:
     found = _timm().models.get_pretrained_cfg(name)
     if found is None:
         raise InputRefused(f"timm has no configuration for {name!r}", hints=["give the size: --input-shape"])

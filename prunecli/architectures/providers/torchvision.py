@@ -92,13 +92,13 @@ class Torchvision(Provider):
         return checked_call(name, builder, fixed, arguments, refused=NEVER)
 
 
-def _models() -> Any:  # noqa: ANN401
+def _models() -> Any:
     from prunecli.architectures.vision_operators import import_torchvision
 
     return import_torchvision().models
 
 
-def _takes_backbone(builder: Any) -> bool:  # noqa: ANN401
+def _takes_backbone(builder: Any) -> bool:
     import inspect
 
     return "weights_backbone" in inspect.signature(builder).parameters

@@ -19,6 +19,7 @@ def page(document: Mapping[str, Any]) -> Page:
         _asked(document),
         _before_after(document),
         _layers(document),
+        _rules(document),
         _protected(document),
         _proof(document),
     )
@@ -79,7 +80,7 @@ def _before_after(document: Mapping[str, Any]) -> Table:
     return Table(columns=columns, rows=tuple(rows), title="Before and after")
 
 
-def _cost_row(word: str, before: Any, after: Any, reduction: Any) -> tuple[str, str, str, str]:  # noqa: ANN401
+def _cost_row(word: str, before: Any, after: Any, reduction: Any) -> tuple[str, str, str, str]:
     if reduction is None and before and after is not None:
         reduction = 1 - after / before
     return (word, figures.count(before), figures.count(after), figures.share(reduction))
@@ -108,6 +109,12 @@ def _layers(document: Mapping[str, Any]) -> Table:
 
 def _removed_share(layer: Mapping[str, Any]) -> float | None:
     return 1 - layer["after"] / layer["before"] if layer["before"] else None
+
+
+def _rules(document: Mapping[str, Any]) -> Table:
+    """Which bound changed the number that leaves a group."""
+    rows = tuple((entry["group"], entry["rule"]) for entry in document.get("rules") or ())
+    return Table(columns=(name("group"), name("rule")), rows=rows, title="Bounds that changed a number")
 
 
 def _protected(document: Mapping[str, Any]) -> Table:

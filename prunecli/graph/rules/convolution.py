@@ -16,7 +16,7 @@ GROUPS = 8  # position of `groups` among the arguments
 
 @coupling_rule("aten.convolution", "aten._convolution")
 def convolution(operation: Operation, flow: Flow) -> None:
-    """x (N, C, …), weight (O, C/g, …) or transposed (C, O/g, …), bias (O,) → (N, O, …).
+    """X (N, C, …), weight (O, C/g, …) or transposed (C, O/g, …), bias (O,) → (N, O, …).
 
     In a grouped convolution the channels are groups × slots: a whole group may go, with its inputs and
     outputs, or the same slot of every group. Depthwise is the case of one slot.

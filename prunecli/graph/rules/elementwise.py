@@ -11,17 +11,20 @@ if TYPE_CHECKING:
     from prunecli.graph.tracing import Operation
 
 POINTWISE = """
-abs add addcdiv addcmul alias atan bernoulli bitwise_and bitwise_not bitwise_or ceil celu clamp clamp_max clamp_min clone
-contiguous copy copysign cos deg2rad detach div dropout elu eq erf erfc exp exponential expm1 fill floor floor_divide fmod ge
-gelu gt hardshrink hardsigmoid hardswish hardtanh isnan le leaky_relu lerp lift_fresh lift_fresh_copy log log10
-log1p log2 log_sigmoid_forward logical_and logical_not logical_or lt masked_fill maximum minimum mish mul
-nan_to_num native_dropout ne neg normal ones_like empty_like zeros_like full_like rand_like randn_like positive pow
-rad2deg random reciprocal relu relu6 remainder round rrelu_with_noise rsqrt rsub selu sgn sigmoid sign silu sin
-softplus softshrink sqrt square sub tan tanh threshold to _to_copy true_divide trunc uniform where xlogy zero
-""".split()
+    _to_copy abs add addcdiv addcmul alias atan bernoulli bitwise_and bitwise_not bitwise_or ceil celu
+    clamp clamp_max clamp_min clone contiguous copy copysign cos deg2rad detach div dropout elu
+    empty_like eq erf erfc exp expm1 exponential fake_quantize_per_tensor_affine fill floor floor_divide
+    fmod full_like ge gelu gt hardshrink hardsigmoid hardswish hardtanh hypot isnan le leaky_relu lerp
+    lift_fresh lift_fresh_copy log log10 log1p log2 log_sigmoid_forward logaddexp logical_and
+    logical_not logical_or lt masked_fill maximum minimum mish mul nan_to_num native_dropout ne neg
+    normal ones_like positive pow rad2deg rand_like randn_like random reciprocal relu relu6 remainder
+    round rrelu_with_noise rsqrt rsub selu sgn sigmoid sign silu sin sinc softplus softshrink
+    special_expit sqrt square sub tan tanh threshold to true_divide trunc uniform where xlogy zero
+    zeros_like
+"""
 
 
-@coupling_rule(*(f"aten.{name}" for name in POINTWISE), "prims.convert_element_type")
+@coupling_rule(*(f"aten.{name}" for name in POINTWISE.split()), "prims.convert_element_type")
 def pointwise(operation: Operation, flow: Flow) -> None:
     """Unite the inputs' axes dimension by dimension; a size of one is broadcast and ties nothing."""
     inputs = operation.tensors()

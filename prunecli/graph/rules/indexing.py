@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @coupling_rule("aten.embedding")
 def embedding(operation: Operation, flow: Flow) -> None:
-    """weight (V, E), indices (…) → (…, E): the entries stay, the width passes."""
+    """Weight (V, E), indices (…) → (…, E): the entries stay, the width passes."""
     weight, indices = operation.args[:2]
     flow.protect(weight, "an entry of an embedding", [0])
     flow.assign(operation.outputs[0], [*flow.axes(indices), flow.axes(weight)[1]])

@@ -11,16 +11,22 @@ if TYPE_CHECKING:
     from prunecli.graph.tracing import Operation
 
 SPATIAL = {
-    1: ["avg_pool1d", "max_pool1d", "adaptive_avg_pool1d", "upsample_linear1d", "upsample_nearest1d", "reflection_pad1d",
-        "replication_pad1d", "im2col_1d", "_upsample_nearest_exact1d"],
-    2: ["avg_pool2d", "max_pool2d_with_indices", "max_pool2d", "_adaptive_avg_pool2d", "adaptive_avg_pool2d",
-        "adaptive_max_pool2d", "upsample_bilinear2d", "upsample_nearest2d", "upsample_bicubic2d", "reflection_pad2d",
-        "replication_pad2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_upsample_nearest_exact2d",
-        "fractional_max_pool2d"],
-    3: ["avg_pool3d", "max_pool3d_with_indices", "_adaptive_avg_pool3d", "adaptive_avg_pool3d",
-        "adaptive_max_pool3d", "upsample_trilinear3d", "upsample_nearest3d", "replication_pad3d"],
-}  # fmt: skip
-COUNT = {f"aten.{name}": count for count, names in SPATIAL.items() for name in names}
+    1: """
+        adaptive_avg_pool1d avg_pool1d max_pool1d reflection_pad1d replication_pad1d upsample_linear1d
+        upsample_nearest1d _upsample_nearest_exact1d
+    """,
+    2: """
+        adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d avg_pool2d fractional_max_pool2d
+        max_pool2d max_pool2d_with_indices reflection_pad2d replication_pad2d upsample_bicubic2d
+        _upsample_bicubic2d_aa upsample_bilinear2d _upsample_bilinear2d_aa upsample_nearest2d
+        _upsample_nearest_exact2d
+    """,
+    3: """
+        adaptive_avg_pool3d _adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d max_pool3d_with_indices
+        replication_pad3d upsample_nearest3d upsample_trilinear3d
+    """,
+}
+COUNT = {f"aten.{name}": count for count, names in SPATIAL.items() for name in names.split()}
 
 
 @coupling_rule(*COUNT)

@@ -10,7 +10,10 @@ from prunecli.graph.rules.contract import STATISTICS, SUM, Flow, coupling_rule
 if TYPE_CHECKING:
     from prunecli.graph.tracing import Operation, TensorRef
 
-REDUCTIONS = "all amax amin any argmax argmin aminmax count_nonzero linalg_vector_norm logsumexp max mean median min norm prod std std_mean sum var var_mean"
+REDUCTIONS = """
+    all amax amin aminmax any argmax argmin count_nonzero linalg_vector_norm logsumexp max mean median min
+    norm prod std std_mean sum var var_mean
+"""
 
 
 @coupling_rule(*(f"aten.{name}" for name in REDUCTIONS.split()))

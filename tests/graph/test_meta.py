@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from prunecli.cost.trial import meta_copy
+from prunecli.graph.meta import meta_copy
 
 
 class Tied(nn.Module):

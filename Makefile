@@ -1,0 +1,44 @@
+# Everything runs in .venv, which the first target that needs it creates.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
+JOBS ?= 2
+# One thread a test process: more would only fight over the same cores.
+TEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+.PHONY: demo test test-slow lint types samples clean
+
+demo: $(VENV)/.demo
+	@PRUNECLI=$(BIN)/prunecli sh examples/demo.sh
+
+test: $(VENV)/.test
+	$(TEST) -m "not slow"
+
+test-slow: $(VENV)/.test
+	$(TEST) -m slow
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+samples: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python sample_models/make_samples.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps make the second run quick: pip runs again only when what is to be installed has changed.
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml .ci/constraints.txt
+	$(PIP) --editable '.[onnx]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml .ci/constraints.txt
+	$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache

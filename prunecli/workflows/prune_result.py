@@ -1,0 +1,104 @@
+"""What a pruning gives back: the cut network, its costs, its proof and its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from prunecli.allocation.choosing import Allocation
+from prunecli.cost.macs import measure
+from prunecli.cost.thop_figures import thop_figures
+from prunecli.errors import GateNotMet
+from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.surgery.plan import Plan
+from prunecli.surgery.planning import Planned
+from prunecli.surgery.verification import Verification
+from prunecli.training.settings import EpochRecord
+from prunecli.workflows.finetune import history_document
+from prunecli.workflows.inspect import thop_document
+
+STAGES = ("trace", "score", "plan", "surgery", "verify", "train")
+COMPARED = ("params", "macs", "bytes")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PruneResult:
+    """A pruned network and what is to say of it.
+
+    `asked` holds strategy, criterion, scope, ratio and seed; `before` and `after` the costs; `protected` the
+    groups that kept all their channels, with the reason; `rules` what the bounds changed. `gate` is a gate
+    that was missed.
+    """
+
+    asked: Mapping[str, Any]
+    model: nn.Module
+    plan: Plan
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    layers: Sequence[Mapping[str, Any]]
+    protected: Sequence[Mapping[str, str]]
+    rules: Mapping[str, str]
+    verification: Verification
+    accuracy: Mapping[str, float] | None
+    history: Sequence[EpochRecord]
+    seconds: Mapping[str, float]
+    output: Mapping[str, Any] | None
+    notes: tuple[str, ...]
+    gate: GateNotMet | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of `prune`."""
+        return {
+            **self.asked,
+            "target": None,
+            "before": dict(self.before),
+            "after": dict(self.after),
+            "reduction": {
+                key: 1 - self.after[key] / self.before[key] for key in COMPARED if self.before[key]
+            },
+            "layers": [dict(layer) for layer in self.layers],
+            "protected": [dict(entry) for entry in self.protected],
+            "rules": [{"group": name, "rule": rule} for name, rule in self.rules.items()],
+            "verification": self.verification.document(),
+            "accuracy": None if self.accuracy is None else dict(self.accuracy),
+            "history": history_document(self.history),
+            "seconds": {stage: self.seconds.get(stage, 0.0) for stage in STAGES},
+            "output": None if self.output is None else dict(self.output),
+        }
+
+
+def costs(model: nn.Module, shape: Sequence[int]) -> dict[str, Any]:
+    """Parameters, MACs, FLOPs and bytes of a network, and thop's figures beside them."""
+    cost = measure(model, shape)
+    thop = thop_document(thop_figures(model, shape))
+    return {"params": cost.params, "macs": cost.macs, "flops": cost.flops, "bytes": cost.bytes, "thop": thop}
+
+
+def layer_rows(graph: ChannelGraph, plan: Plan) -> list[dict[str, Any]]:
+    """Every layer with its filters before and after, and the indices that left."""
+    cuts = {(cut.tensor, cut.axis): cut.removed for cut in plan.cuts}
+    rows = []
+    for layer in graph.layers:
+        removed = cuts.get((layer.weight, layer.filter_axis), ())
+        after = layer.channels - len(removed)
+        rows.append(
+            {
+                "name": layer.name,
+                "type": layer.type,
+                "before": layer.channels,
+                "after": after,
+                "removed": [*removed],
+            }
+        )
+    return rows
+
+
+def protected_rows(graph: ChannelGraph, allocation: Allocation, planned: Planned) -> list[dict[str, str]]:
+    """Groups that kept all their channels, with the reason; dimensions that no layer makes are left out."""
+    layers = {layer.name for layer in graph.layers}
+    reasons = {group.name: group.reason for group in graph.groups if group.reason and group.name in layers}
+    found = {**reasons, **allocation.protected, **planned.protected}
+    return [{"name": name, "reason": reason} for name, reason in found.items() if reason]

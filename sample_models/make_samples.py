@@ -10,8 +10,6 @@ The same seed gives the same bytes on the same machine with the same torch and t
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunecli.architectures import Architecture, build, resolve
-from prunecli.checkpoints import read_checkpoint, write_checkpoint, write_whole
+from prunecli.checkpoints import write_checkpoint
 from prunecli.data import DataSet, open_data
 from prunecli.training import EpochRecord, FitSettings, evaluate, fit
 
@@ -74,10 +72,7 @@ def make(recipe: Recipe, data: DataSet, *, folder: Path) -> Made:
     test = evaluate(model, data.test, mean=data.mean, std=data.std)
     path = folder / f"{recipe.stem}.safetensors"
     document = describe(architecture, data, settings=settings, best=best, accuracy=test.accuracy)
-    content = io.BytesIO()
-    write_checkpoint(content, model.state_dict(), document)
-    ordered = in_fixed_order(content.getvalue())
-    written = write_whole(path, lambda temporary: keep(temporary, ordered), verify=open_again, force=True)
+    written = write_checkpoint(path, model.state_dict(), document, force=True)
     return Made(
         recipe=recipe,
         accuracy=test.accuracy,
@@ -87,26 +82,6 @@ def make(recipe: Recipe, data: DataSet, *, folder: Path) -> Made:
         sha256=written.sha256,
         seconds=time.perf_counter() - start,
     )
-
-
-def in_fixed_order(content: bytes) -> bytes:
-    """The same safetensors file, its metadata sorted: the library has another order in every process."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[end:]
-
-
-def keep(path: Path, content: bytes) -> None:
-    """Write `content`."""
-    path.write_bytes(content)
-
-
-def open_again(path: Path) -> None:
-    """Open the file as every command will, or raise."""
-    read_checkpoint(path)
 
 
 def describe(

@@ -178,7 +178,9 @@ class Depthwise(nn.Module):
         self.head = Head(4)
 
     def forward(self, x):
-        return self.head(self.project(functional.relu6(self.depthwise(functional.relu6(self.bn(self.expand(x)))))))
+        return self.head(
+            self.project(functional.relu6(self.depthwise(functional.relu6(self.bn(self.expand(x))))))
+        )
 
 
 class DepthwiseMultiplier(nn.Module):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import os
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -85,6 +87,8 @@ def _write_file(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]
     try:
         if _is_utf8(path):
             save_file(tensors, path, metadata=metadata)
+            with path.open("r+b") as file:
+                _put_header_in_order(file)
         else:  # the library takes no other paths
             path.write_bytes(_serialised(tensors, metadata))
     except SafetensorError as error:
@@ -105,8 +109,20 @@ def _is_utf8(path: Path) -> bool:
 def _serialised(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     from safetensors.torch import save
 
-    content: bytes = save(tensors, metadata=metadata)
-    return content
+    stream = io.BytesIO(save(tensors, metadata=metadata))
+    _put_header_in_order(stream)
+    return stream.getvalue()
+
+
+def _put_header_in_order(file: IO[bytes]) -> None:
+    """Sort the metadata in place: the library has another order in every process, and so other bytes."""
+    size = int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(size))
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    if len(text) <= size:  # spelled another way than here, it keeps the library's order
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def _compare(path: Path, meant: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

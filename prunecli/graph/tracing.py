@@ -85,6 +85,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._alive: list[Tensor] = []  # keeps ids from being used twice
         self._before = before
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: the default imports all of torch's compiler, more than a second, on the first operation."""
+        return False
+
     def ref(self, tensor: Tensor) -> TensorRef:
         """The reference of a tensor, new on its first appearance."""
         known = self._numbers.get(id(tensor))

@@ -61,7 +61,7 @@ class SoftPruning:
         self._hard: list[tuple[Tensor, int, Tensor]] = []
 
     def prune(self, model: nn.Module, epoch: int) -> None:
-        """Rank, scale what is soft-pruned, zero what is hard-pruned; the last epoch prunes the whole ratio."""
+        """Rank, scale what is soft-pruned, zero what is hard; the last epoch prunes the whole ratio."""
         last = epoch == self.epochs - 1
         share = 1.0 if last else self.rule.ratio(epoch, self.epochs)
         alpha = 0.0 if last else self.rule.alpha(epoch, self.epochs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,11 +61,10 @@ def check_fit(plan: Plan, model: nn.Module) -> None:
 def _find(model: nn.Module, name: str) -> Tensor:
     path, _, leaf = name.rpartition(".")
     module = model.get_submodule(path)
-    found = module._parameters.get(leaf)
-    found = module._buffers.get(leaf) if found is None else found
-    if found is None:
-        raise AttributeError(name)
-    return found
+    for held in (module._parameters.get(leaf), module._buffers.get(leaf)):
+        if held is not None:
+            return held
+    raise AttributeError(name)
 
 
 def _narrowed(tensor: Tensor, cuts: list[Cut]) -> Tensor:

@@ -71,7 +71,7 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
         return operation
 
     def _relabel(self, operation: Operation) -> None:
-        """Labels of tensors that the forward made get their meaning only by ties: take them from the trace."""
+        """Labels of tensors that the forward made get a meaning only by ties: take them from the trace."""
         if operation.index >= len(self._operations) or operation.index not in self._foreseen:
             return
         if self._operations[operation.index].name != operation.name:

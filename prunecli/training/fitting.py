@@ -123,6 +123,8 @@ class _Run:
             images_per_second=losses.images / train_seconds,
         )
         self.history.append(record)
+        figures = {"loss": record.loss, "accuracy": record.accuracy}
+        self.progress("epoch", epoch + 1, self.settings.epochs, figures)
         if self.hooks.may_be_best(epoch) and _better(record, self.best):
             self.best = record
             self.best_state = snapshot(self.model)

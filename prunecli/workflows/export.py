@@ -16,7 +16,7 @@ from prunecli.data import normalise
 from prunecli.exporters.contract import EXPORTERS, ExportCheck, Exporter
 from prunecli.workflows.data import open_images
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
-from prunecli.workflows.saving import check_destination
+from prunecli.workflows.saving import destination
 
 SAMPLES = 16
 
@@ -52,20 +52,22 @@ def export(
     exporter = EXPORTERS[to]
     exporter.require()
     output = output or _default_output(opening, exporter)
-    check_destination(opening, output, force=force)
-    opened = open_checkpoint(opening)
-    samples, notes = _samples(opened, data)
-    found: list[ExportCheck] = []
+    with destination(opening, output, force=force):
+        opened = open_checkpoint(opening)
+        samples, notes = _samples(opened, data)
+        found: list[ExportCheck] = []
 
-    def write(path: Path) -> None:
-        shape = opened.architecture.input_shape
-        found.append(exporter.export(opened.model, path, input_shape=shape, samples=samples, opset=opset))
+        def write(path: Path) -> None:
+            shape = opened.architecture.input_shape
+            found.append(exporter.export(opened.model, path, input_shape=shape, samples=samples, opset=opset))
 
-    if output == "-":
-        written = _to_standard_output(write, exporter)
-    else:
-        written = asdict(write_whole(output, write, force=force))
-    return ExportResult(to, {**written, "path": output}, found[0], (*opened.notes, *notes, *found[0].notes))
+        if output == "-":
+            written = _to_standard_output(write, exporter)
+        else:
+            written = asdict(write_whole(output, write, force=force))
+        return ExportResult(
+            to, {**written, "path": output}, found[0], (*opened.notes, *notes, *found[0].notes)
+        )
 
 
 def _default_output(opening: Opening, exporter: Exporter) -> str:

@@ -13,7 +13,7 @@ from prunecli.training.fitting import fit
 from prunecli.training.settings import EpochRecord, FitResult, FitSettings
 from prunecli.workflows.data import open_images
 from prunecli.workflows.opening import Opening, open_checkpoint
-from prunecli.workflows.saving import check_destination, save
+from prunecli.workflows.saving import destination, save
 
 
 @dataclass(frozen=True)
@@ -61,44 +61,44 @@ def finetune(
     Raises WrongUse for an output that cannot be, InputRefused for data that does not fit, WorkFailed when
     the loss is not finite.
     """
-    check_destination(opening, output, force=force)
-    opened = open_checkpoint(opening)
-    images = open_images(opened, data, seed=seed, validation_share=validation_share, progress=progress)
-    settings = FitSettings(
-        epochs=epochs,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        batch_size=batch_size,
-        schedule=schedule,
-        augment=augment,
-        seed=seed,
-        mean=images.mean,
-        std=images.std,
-        device=opening.device,
-    )
-    untrained = copy.deepcopy(opened.model)
-    result = fit(opened.model, images.data.for_training(), settings=settings, progress=progress)
-    before, after = (
-        evaluate(model, images.data.test, mean=images.mean, std=images.std, device=opening.device)
-        for model in (untrained, opened.model)
-    )
-    written = save(
-        opened,
-        opened.model,
-        plan=opened.plan,
-        step={
-            "command": "finetune",
-            "data": images.data.name,
-            **_stored(settings),
-            "accuracy": after.accuracy,
-        },
-        output=output,
-        force=force,
-        mean=images.mean,
-        std=images.std,
-    )
-    return FinetuneResult(epochs, result, before, after, written, (*opened.notes, *images.notes))
+    with destination(opening, output, force=force):
+        opened = open_checkpoint(opening)
+        images = open_images(opened, data, seed=seed, validation_share=validation_share, progress=progress)
+        settings = FitSettings(
+            epochs=epochs,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            schedule=schedule,
+            augment=augment,
+            seed=seed,
+            mean=images.mean,
+            std=images.std,
+            device=opening.device,
+        )
+        untrained = copy.deepcopy(opened.model)
+        result = fit(opened.model, images.data.for_training(), settings=settings, progress=progress)
+        before, after = (
+            evaluate(model, images.data.test, mean=images.mean, std=images.std, device=opening.device)
+            for model in (untrained, opened.model)
+        )
+        written = save(
+            opened,
+            opened.model,
+            plan=opened.plan,
+            step={
+                "command": "finetune",
+                "data": images.data.name,
+                **_stored(settings),
+                "accuracy": after.accuracy,
+            },
+            output=output,
+            force=force,
+            mean=images.mean,
+            std=images.std,
+        )
+        return FinetuneResult(epochs, result, before, after, written, (*opened.notes, *images.notes))
 
 
 def history_document(history: Sequence[EpochRecord]) -> list[dict[str, Any]]:

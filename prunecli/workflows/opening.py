@@ -131,13 +131,14 @@ def _network(
                 f"the checkpoint's architecture is a file of its author's: {architecture.short_name}",
                 hints=[f"give it: --model {architecture.short_name}"],
             )
-        return architecture, 1.0, build(architecture), ()
+        return architecture, 1.0, build(architecture, initialise=False), ()
     if opening.arch is not None:
         architecture = _resolved(opening.arch, checkpoint, shape)
-        return architecture, 1.0, build(architecture), ()
+        return architecture, 1.0, build(architecture, initialise=False), ()
     found = identify(checkpoint.shapes, input_shape=shape)
     note = f"recognised as {found.architecture.name} {found.architecture.arguments or ''}".rstrip()
-    return found.architecture, found.confidence, build(found.architecture), (note, *found.notes)
+    network = build(found.architecture, initialise=False)
+    return found.architecture, found.confidence, network, (note, *found.notes)
 
 
 def _resolved(name: str, checkpoint: Checkpoint, shape: tuple[int, ...] | None) -> Architecture:

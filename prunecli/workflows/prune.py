@@ -29,7 +29,7 @@ from prunecli.training.settings import FitSettings
 from prunecli.workflows.data import Images, open_images
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows
-from prunecli.workflows.saving import check_destination, save
+from prunecli.workflows.saving import destination, save
 
 
 def prune(
@@ -65,41 +65,42 @@ def prune(
     Raises WrongUse for wishes that cannot be, InputRefused for a checkpoint, plan or data that do not fit,
     GateNotMet when nothing can be pruned, WorkFailed when the proof fails.
     """
-    for path in (output, plan_out):
-        check_destination(opening, path, force=force)
-    if ratio is None and plan is None and not layer_ratio:
-        raise WrongUse("prune needs to know how much to remove", hints=["for example: --ratio 0.5"])
-    bounds = Bounds(min_channels, round_to, tuple(protect), dict(layer_ratio or {}), residual)
-    trains = STRATEGIES[strategy].trains and plan is None and not dry_run
-    run = _Pruning(
-        opening=opening,
-        opened=open_checkpoint(opening),
-        criterion=criterion,
-        scope=scope,
-        bounds=bounds,
-        seed=seed,
-        progress=progress,
-    )
-    if trains or ((evaluate or max_drop is not None) and not dry_run):
-        run.read_images(data)
-    if plan is not None:
-        outcome = run.follow(plan)
-    else:
-        settings = run.settings(epochs or STRATEGIES[strategy].epochs, lr, batch_size) if trains else None
-        outcome = run.carry_out("one-shot" if dry_run else strategy, ratio or 0.0, settings)
-    asked = {"strategy": strategy, "criterion": criterion, "scope": scope, "ratio": ratio, "seed": seed}
-    verification = run.prove(outcome)
-    accuracy = run.judge(outcome, recalibrate=trains)
-    if plan_out is not None:
-        text = outcome.planned.plan.to_json()
-        write_whole(plan_out, lambda path: _write_text(path, text), force=force)
-    written = run.write(outcome, asked, None if dry_run else output, force=force)
-    if written is None:
-        run.notes.append("nothing was written: a dry run" if dry_run else "nothing was written: give -o FILE")
-    gate = _missed_gate(accuracy, max_drop)
-    return run.result(
-        outcome, asked=asked, verification=verification, accuracy=accuracy, output=written, gate=gate
-    )
+    with destination(opening, output, plan_out, force=force):
+        if ratio is None and plan is None and not layer_ratio:
+            raise WrongUse("prune needs to know how much to remove", hints=["for example: --ratio 0.5"])
+        bounds = Bounds(min_channels, round_to, tuple(protect), dict(layer_ratio or {}), residual)
+        trains = STRATEGIES[strategy].trains and plan is None and not dry_run
+        run = _Pruning(
+            opening=opening,
+            opened=open_checkpoint(opening),
+            criterion=criterion,
+            scope=scope,
+            bounds=bounds,
+            seed=seed,
+            progress=progress,
+        )
+        if trains or ((evaluate or max_drop is not None) and not dry_run):
+            run.read_images(data)
+        if plan is not None:
+            outcome = run.follow(plan)
+        else:
+            settings = run.settings(epochs or STRATEGIES[strategy].epochs, lr, batch_size) if trains else None
+            outcome = run.carry_out("one-shot" if dry_run else strategy, ratio or 0.0, settings)
+        asked = {"strategy": strategy, "criterion": criterion, "scope": scope, "ratio": ratio, "seed": seed}
+        verification = run.prove(outcome)
+        accuracy = run.judge(outcome, recalibrate=trains)
+        if plan_out is not None:
+            text = outcome.planned.plan.to_json()
+            write_whole(plan_out, lambda path: _write_text(path, text), force=force)
+        written = run.write(outcome, asked, None if dry_run else output, force=force)
+        if written is None:
+            run.notes.append(
+                "nothing was written: a dry run" if dry_run else "nothing was written: give -o FILE"
+            )
+        gate = _missed_gate(accuracy, max_drop)
+        return run.result(
+            outcome, asked=asked, verification=verification, accuracy=accuracy, output=written, gate=gate
+        )
 
 
 @dataclass(kw_only=True)

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from torch import nn
 
-from prunecli.checkpoints import check_output, write_checkpoint
+from prunecli.checkpoints import check_output, hold_output, write_checkpoint
 from prunecli.surgery.plan import Plan
 from prunecli.version import __version__
 from prunecli.workflows.opening import Opened, Opening
 
 
-def check_destination(opening: Opening, output: str | None, *, force: bool) -> None:
-    """Refuse an output that cannot be, before any work; raises WrongUse."""
-    if output is None or output == "-":
-        return
-    inputs = [opening.checkpoint] if opening.checkpoint not in {None, "-"} else []
-    check_output(output, inputs=[path for path in inputs if path is not None], force=force)
+@contextmanager
+def destination(opening: Opening, *outputs: str | None, force: bool) -> Iterator[None]:
+    """Keep outputs for this run; one that cannot be is refused before any work.
+
+    Raises WrongUse as `check_output` does, WorkFailed when another run writes the same file.
+    """
+    inputs = [path for path in (opening.checkpoint,) if path not in {None, "-"} and path is not None]
+    with ExitStack() as held:
+        for output in outputs:
+            if output is not None and output != "-":
+                check_output(output, inputs=inputs, force=force)
+                held.enter_context(hold_output(output))
+        yield
 
 
 def save(

@@ -90,7 +90,10 @@ def test_inner_leaves_residual_sums_alone():
 def test_depthwise_pairs_are_no_residual_sums():
     graph = build_graph(networks.Depthwise(), (3, 8, 8))
     scores = {group.name: np.arange(float(group.channels)) for group in graph.prunable}
-    assert set(allocate(graph, scores, ratio=0.5, bounds=Bounds(residual="inner")).removed) == {"expand", "project"}
+    assert set(allocate(graph, scores, ratio=0.5, bounds=Bounds(residual="inner")).removed) == {
+        "expand",
+        "project",
+    }
 
 
 def test_a_glob_that_fits_nothing_is_wrong_use_with_the_nearest():

@@ -26,10 +26,13 @@ def places(group):
 def test_a_plain_chain_has_a_group_a_layer_and_protects_the_output():
     graph = graph_of(networks.Plain)
     found = {group.name: group for group in graph.groups}
-    assert {name: group.channels for name, group in found.items() if group.prunable} == {"conv1": 8, "conv2": 6}
+    assert {name: group.channels for name, group in found.items() if group.prunable} == {
+        "conv1": 8,
+        "conv2": 6,
+    }
     assert places(found["conv1"]) == {
-        ("conv1.weight", 0), ("bn1.weight", 0), ("bn1.bias", 0), ("bn1.running_mean", 0), ("bn1.running_var", 0),
-        ("conv2.weight", 1),
+        ("conv1.weight", 0), ("conv2.weight", 1),
+        ("bn1.weight", 0), ("bn1.bias", 0), ("bn1.running_mean", 0), ("bn1.running_var", 0),
     }  # fmt: skip
     assert found["head.linear"].reason == "an output of the network"
 
@@ -135,6 +138,8 @@ def test_a_batch_norm_belongs_to_the_layer_whose_output_it_reads():
 
 
 def test_transposed_convolutions_count_filters_on_their_second_axis():
-    graph = build_graph(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ConvTranspose2d(4, 6, 2), nn.Conv2d(6, 2, 1)), (3, 8, 8))
+    graph = build_graph(
+        nn.Sequential(nn.Conv2d(3, 4, 1), nn.ConvTranspose2d(4, 6, 2), nn.Conv2d(6, 2, 1)), (3, 8, 8)
+    )
     layer = graph.layers[1]
     assert (layer.filter_axis, layer.channels) == (1, 6)

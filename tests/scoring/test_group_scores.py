@@ -72,11 +72,14 @@ def test_normalisation_keeps_the_order_and_ignores_the_scale(how):
 
 
 @pytest.mark.parametrize(
-    ("how", "first"), [("none", 3.0), ("mean", 1.5), ("l2", 0.6), ("max", 0.75), ("sum", 3 / 4), ("rank", 2 / 4)]
+    ("how", "first"),
+    [("none", 3.0), ("mean", 1.5), ("l2", 0.6), ("max", 0.75), ("sum", 3 / 4), ("rank", 2 / 4)],
 )
 def test_known_values(how, first):
     scores = {"mean": [3, 1, 2, 2], "l2": [3, 4, 0, 0], "max": [3, 4], "sum": [3, 1], "rank": [3, 1, 4, 5]}
-    assert normalise_scores(np.array(scores.get(how, [3.0, 1.0]), dtype=float), how)[0] == pytest.approx(first)
+    assert normalise_scores(np.array(scores.get(how, [3.0, 1.0]), dtype=float), how)[0] == pytest.approx(
+        first
+    )
 
 
 def test_scores_that_are_all_zero_stay():

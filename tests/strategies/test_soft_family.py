@@ -62,7 +62,9 @@ def test_the_whole_ratio_leaves_and_the_cut_network_computes_the_same(name):
     removed = {group.name: group.removed for group in outcome.planned.plan.groups}
     assert {group: len(gone) for group, gone in removed.items()} == {"conv1": 4, "conv2": 3}
     assert outcome.cut.conv1.weight.shape[0] == 4
-    assert verify(build_graph(outcome.reference, (1, 8, 8)), outcome.reference, outcome.cut, removed).equivalent
+    assert verify(
+        build_graph(outcome.reference, (1, 8, 8)), outcome.reference, outcome.cut, removed
+    ).equivalent
     x = torch.randn(2, 1, 8, 8)
     with torch.no_grad():  # removed filters are silent: no mask is needed to see it
         assert torch.allclose(outcome.cut(x), outcome.reference(x), atol=1e-5)

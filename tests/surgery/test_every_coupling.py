@@ -46,7 +46,9 @@ def test_the_cut_network_is_the_masked_original(network):
 def test_the_cut_network_trains(network):
     *_, cut = cut_in_half(networks.randomised(network()))
     result = cut.train()(torch.randn(4, 3, 8, 8))
-    outputs = result.values() if isinstance(result, dict) else result if isinstance(result, tuple) else [result]
+    outputs = (
+        result.values() if isinstance(result, dict) else result if isinstance(result, tuple) else [result]
+    )
     sum(output.square().sum() for output in outputs).backward()
     assert [name for name, parameter in cut.named_parameters() if parameter.grad is None] == []
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Chosen = Mapping[str, tuple[int, ...]]
 EPOCHS = 20
+WHOLE_FROM = 0.99
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,12 @@ class SoftPruning:
     def prune(self, model: nn.Module, epoch: int) -> None:
         """Rank, scale what is soft-pruned, zero what is hard; the last epoch prunes the whole ratio."""
         last = epoch == self.epochs - 1
-        share = 1.0 if last else self.rule.ratio(epoch, self.epochs)
+        share = 1.0 if last else _nearly_whole(self.rule.ratio(epoch, self.epochs))
+        hardness = _nearly_whole(self.rule.hardness(epoch, self.epochs))
         alpha = 0.0 if last else self.rule.alpha(epoch, self.epochs)
         ratio = self.task.ratio * share
         self.allocation = self.task.choose(model, ratio)
-        hard = self.task.choose(model, ratio * self.rule.hardness(epoch, self.epochs)).removed
+        hard = self.task.choose(model, ratio * hardness).removed
         soft = {
             name: tuple(set(gone) - set(hard.get(name, ()))) for name, gone in self.allocation.removed.items()
         }
@@ -107,6 +109,15 @@ class SoftPruning:
                     tensor = model.get_parameter(name)
                     places.append((tensor, axis, torch.as_tensor(gone, device=tensor.device)))
         return places
+
+
+def _nearly_whole(share: float) -> float:
+    """Shares from `WHOLE_FROM` on count as one.
+
+    Ours, not the papers': the floor would hold the last filter of a narrow layer back until the last epoch,
+    after which nothing can recover from losing it.
+    """
+    return 1.0 if share >= WHOLE_FROM else share
 
 
 def _scale(places: list[tuple[Tensor, int, Tensor]], factor: float) -> None:

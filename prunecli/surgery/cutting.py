@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
-from typing import Any
 
 import torch
 from torch import Tensor, nn

@@ -19,7 +19,7 @@ from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.progress import Progress, silent
 from prunecli.scoring.filter_scores import score_filters
 from prunecli.scoring.group_scores import score_groups
-from prunecli.strategies.contract import STRATEGIES, PruningOutcome, PruningTask
+from prunecli.strategies.contract import STRATEGIES, PruningOutcome, PruningTask, Strategy
 from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import follow_plan
 from prunecli.surgery.verification import Verification, verify
@@ -65,42 +65,28 @@ def prune(
     Raises WrongUse for wishes that cannot be, InputRefused for a checkpoint, plan or data that do not fit,
     GateNotMet when nothing can be pruned, WorkFailed when the proof fails.
     """
+    asked = {"strategy": strategy, "criterion": criterion, "scope": scope, "ratio": ratio, "seed": seed}
     with destination(opening, output, plan_out, force=force):
-        if ratio is None and plan is None and not layer_ratio:
-            raise WrongUse("prune needs to know how much to remove", hints=["for example: --ratio 0.5"])
-        bounds = Bounds(min_channels, round_to, tuple(protect), dict(layer_ratio or {}), residual)
-        trains = STRATEGIES[strategy].trains and plan is None and not dry_run
         run = _Pruning(
             opening=opening,
             opened=open_checkpoint(opening),
-            criterion=criterion,
-            scope=scope,
-            bounds=bounds,
-            seed=seed,
+            asked=asked,
+            bounds=Bounds(min_channels, round_to, tuple(protect), dict(layer_ratio or {}), residual),
+            training={"epochs": epochs, "lr": lr, "batch_size": batch_size},
+            plan=plan,
+            dry_run=dry_run,
             progress=progress,
         )
-        if trains or ((evaluate or max_drop is not None) and not dry_run):
+        if run.trains or ((evaluate or max_drop is not None) and not dry_run):
             run.read_images(data)
-        if plan is not None:
-            outcome = run.follow(plan)
-        else:
-            settings = run.settings(epochs or STRATEGIES[strategy].epochs, lr, batch_size) if trains else None
-            outcome = run.carry_out("one-shot" if dry_run else strategy, ratio or 0.0, settings)
-        asked = {"strategy": strategy, "criterion": criterion, "scope": scope, "ratio": ratio, "seed": seed}
+        outcome = run.cut()
         verification = run.prove(outcome)
-        accuracy = run.judge(outcome, recalibrate=trains)
+        accuracy = run.judge(outcome)
         if plan_out is not None:
-            text = outcome.planned.plan.to_json()
-            write_whole(plan_out, lambda path: _write_text(path, text), force=force)
-        written = run.write(outcome, asked, None if dry_run else output, force=force)
-        if written is None:
-            run.notes.append(
-                "nothing was written: a dry run" if dry_run else "nothing was written: give -o FILE"
-            )
+            _write_plan(outcome.planned.plan, plan_out, force=force)
+        written = run.write(outcome, output, force=force)
         gate = _missed_gate(accuracy, max_drop)
-        return run.result(
-            outcome, asked=asked, verification=verification, accuracy=accuracy, output=written, gate=gate
-        )
+        return run.result(outcome, verification=verification, accuracy=accuracy, output=written, gate=gate)
 
 
 @dataclass(kw_only=True)
@@ -109,10 +95,11 @@ class _Pruning:
 
     opening: Opening
     opened: Opened
-    criterion: str
-    scope: str
+    asked: Mapping[str, Any]
     bounds: Bounds
-    seed: int
+    training: Mapping[str, Any]
+    plan: str | None
+    dry_run: bool
     progress: Progress
     images: Images | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -120,47 +107,61 @@ class _Pruning:
     graph: ChannelGraph = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.asked["ratio"] is None and self.plan is None and not self.bounds.layer_ratio:
+            raise WrongUse("prune needs to know how much to remove", hints=["for example: --ratio 0.5"])
         start = time.perf_counter()
         self.graph = build_graph(self.opened.model, self.opened.architecture.input_shape)
         self.seconds["trace"] = time.perf_counter() - start
         self.notes.extend(self.opened.notes)
 
+    @property
+    def strategy(self) -> Strategy:
+        """The procedure that is really carried out: a dry run shows the cut without any training."""
+        return STRATEGIES["one-shot" if self.dry_run else self.asked["strategy"]]
+
+    @property
+    def trains(self) -> bool:
+        """Whether the network is trained on the way."""
+        return self.strategy.trains and self.plan is None
+
     def read_images(self, data: str | None) -> None:
         """Open the data, for training or for the accuracy at the end."""
-        self.images = open_images(self.opened, data, seed=self.seed, progress=self.progress)
+        self.images = open_images(self.opened, data, seed=self.asked["seed"], progress=self.progress)
         self.notes.extend(self.images.notes)
 
-    def settings(self, epochs: int, lr: float, batch_size: int) -> FitSettings:
-        """How a strategy trains."""
+    def choose(self, network: nn.Module, ratio: float) -> Allocation:
+        """The channels that leave at `ratio` by the network's present weights."""
+        criterion, layers, groups = self.asked["criterion"], self.graph.layers, self.graph.prunable
+        filters = score_filters(network, layers, [criterion], seed=self.asked["seed"])
+        scores = score_groups(groups, layers, filters, criterion)
+        return allocate(self.graph, scores, ratio=ratio, bounds=self.bounds, scope=self.asked["scope"])
+
+    def cut(self) -> PruningOutcome:
+        """The network cut by a saved plan or by the strategy; the opened one stays as it is."""
+        if self.plan is not None:
+            return self.follow(self.plan)
+        task = PruningTask(
+            model=copy.deepcopy(self.opened.model) if self.trains else self.opened.model,
+            graph=self.graph,
+            ratio=self.asked["ratio"] or 0.0,
+            choose=self.choose,
+            data=self.images.data.for_training() if self.images else None,
+            settings=self.settings() if self.trains else None,
+            progress=self.progress,
+        )
+        return self.strategy.function(task)
+
+    def settings(self) -> FitSettings:
+        """How the strategy trains."""
         return FitSettings(
-            epochs=epochs,
-            lr=lr,
-            batch_size=batch_size,
-            seed=self.seed,
+            epochs=self.training["epochs"] or self.strategy.epochs,
+            lr=self.training["lr"],
+            batch_size=self.training["batch_size"],
+            seed=self.asked["seed"],
             mean=self.images.mean if self.images else None,
             std=self.images.std if self.images else None,
             device=self.opening.device,
         )
-
-    def choose(self, network: nn.Module, ratio: float) -> Allocation:
-        """The channels that leave at `ratio` by the network's present weights."""
-        filters = score_filters(network, self.graph.layers, [self.criterion], seed=self.seed)
-        scores = score_groups(self.graph.prunable, self.graph.layers, filters, self.criterion)
-        return allocate(self.graph, scores, ratio=ratio, bounds=self.bounds, scope=self.scope)
-
-    def carry_out(self, strategy: str, ratio: float, settings: FitSettings | None) -> PruningOutcome:
-        """The network cut by a strategy; the opened one stays as it is."""
-        chosen = STRATEGIES[strategy]
-        task = PruningTask(
-            model=copy.deepcopy(self.opened.model) if chosen.trains else self.opened.model,
-            graph=self.graph,
-            ratio=ratio,
-            choose=self.choose,
-            data=self.images.data.for_training() if self.images else None,
-            settings=settings,
-            progress=self.progress,
-        )
-        return chosen.function(task)
 
     def follow(self, path: str) -> PruningOutcome:
         """The network cut by a saved plan."""
@@ -183,7 +184,7 @@ class _Pruning:
             hint = reasons[0] if reasons else "the ratio leaves every group whole: try a larger one"
             raise GateNotMet("nothing could be pruned", hints=[hint])
         start = time.perf_counter()
-        found = verify(self.graph, outcome.reference, outcome.cut, removed, seed=self.seed)
+        found = verify(self.graph, outcome.reference, outcome.cut, removed, seed=self.asked["seed"])
         self.seconds["verify"] = time.perf_counter() - start
         if not found.equivalent:
             raise WorkFailed(
@@ -193,7 +194,7 @@ class _Pruning:
             )
         return found
 
-    def judge(self, outcome: PruningOutcome, *, recalibrate: bool) -> dict[str, float] | None:
+    def judge(self, outcome: PruningOutcome) -> dict[str, float] | None:
         """Accuracy (%) on the test part of the network as it came and as it leaves."""
         if self.images is None:
             return None
@@ -202,22 +203,24 @@ class _Pruning:
             "std": self.images.std,
             "device": self.opening.device,
         }
-        if recalibrate:  # what batch norm added to silent filters is gone with them
+        if self.trains:  # what batch norm added to silent filters is gone with them
             recalibrate_batch_norm(outcome.cut, self.images.data.train, **manner)
         test = self.images.data.test
         before = evaluate_split(self.opened.model, test, **manner).accuracy
         return {"before": before, "after": evaluate_split(outcome.cut, test, **manner).accuracy}
 
-    def write(
-        self, outcome: PruningOutcome, asked: Mapping[str, Any], output: str | None, *, force: bool
-    ) -> dict[str, Any] | None:
+    def write(self, outcome: PruningOutcome, output: str | None, *, force: bool) -> dict[str, Any] | None:
         """Write the cut network, its plan in the coordinates of the architecture."""
+        if self.dry_run or output is None:
+            why = "a dry run" if self.dry_run else "give -o FILE"
+            self.notes.append(f"nothing was written: {why}")
+            return None
         earlier, later = self.opened.plan, outcome.planned.plan
         return save(
             self.opened,
             outcome.cut,
             plan=later if earlier is None else earlier.then(later),
-            step={"command": "prune", **asked, "source_sha256": self.opened.checkpoint.sha256},
+            step={"command": "prune", **self.asked, "source_sha256": self.opened.checkpoint.sha256},
             output=output,
             force=force,
             mean=self.images.mean if self.images else None,
@@ -228,6 +231,7 @@ class _Pruning:
         """Everything that is to say of the pruning."""
         shape = self.opened.architecture.input_shape
         return PruneResult(
+            asked=self.asked,
             model=outcome.cut,
             plan=outcome.planned.plan,
             before=costs(self.opened.model, shape),
@@ -251,5 +255,10 @@ def _missed_gate(accuracy: Mapping[str, float] | None, max_drop: float | None) -
     return GateNotMet(f"accuracy fell by {drop:.2f} points, more than the {max_drop:g} allowed")
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def _write_plan(plan: Plan, output: str, *, force: bool) -> None:
+    text = plan.to_json()
+
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8")
+
+    write_whole(output, write, force=force)

@@ -1,0 +1,72 @@
+"""What stands in a Markdown page: its fenced blocks, tables and links."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, and the heading it stands under."""
+
+    language: str
+    text: str
+    heading: str
+
+
+def blocks(path: Path, language: str) -> list[Block]:
+    """The fenced blocks of one language, in order."""
+    found, heading, inside, lines = [], "", None, []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if inside is not None:
+            if line == "```":
+                found.append(Block(inside, "\n".join(lines) + "\n", heading))
+                inside, lines = None, []
+            else:
+                lines.append(line)
+        elif line.startswith("```"):
+            inside = line[3:]
+        elif line.startswith("#"):
+            heading = line.lstrip("# ")
+    assert inside is None, f"{path.name}: a block that does not end"
+    return [block for block in found if block.language == language]
+
+
+def table(path: Path, heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading, without its header."""
+    text = path.read_text(encoding="utf-8")
+    section = re.split(rf"^#+ {re.escape(heading)}$", text, flags=re.MULTILINE)[1]
+    section = re.split(r"^#+ ", section, flags=re.MULTILINE)[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def links(path: Path) -> list[tuple[str, str]]:
+    """(text, target) of the links outside code."""
+    text = re.sub(r"```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"\[([^\]]+)\]\(([^)]+)\)", re.sub(r"`[^`]*`", "", text))
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as they are made on the web."""
+    text = path.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def execute(block: Block, name: str) -> dict[str, object]:
+    """The names that a Python block leaves behind, run as a module called `name`."""
+    import sys
+    from types import ModuleType
+
+    module = ModuleType(name)
+    sys.modules[name] = module
+    try:
+        exec(compile(block.text, name, "exec", dont_inherit=True), module.__dict__)
+    finally:
+        del sys.modules[name]
+    return module.__dict__

@@ -130,6 +130,21 @@ class StridedSlice(nn.Module):
         return self.head(self.next(x[:, ::2] + x[:, 1::2]))
 
 
+class StridedHalves(nn.Module):
+    """Even and odd channels go separate ways: nothing but the stride ties them."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = conv(3, 8)
+        self.even = conv(4, 6)
+        self.odd = conv(4, 6)
+        self.head = Head(12)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head(torch.cat([self.even(x[:, ::2]), self.odd(x[:, 1::2])], 1))
+
+
 class ChannelShuffle(nn.Module):
     def __init__(self):
         super().__init__()
@@ -486,8 +501,8 @@ def randomised(model, seed=0):
 
 
 PRUNED_EVERYWHERE = [
-    Plain, Residual, PaddedShortcut, Concatenation, Dense, Chunk, StridedSlice, ChannelShuffle, PixelShuffle,
-    Grouped, Depthwise, DepthwiseMultiplier, Transposed, GroupedTransposed, FlattenLinear,
+    Plain, Residual, PaddedShortcut, Concatenation, Dense, Chunk, StridedSlice, StridedHalves, ChannelShuffle,
+    PixelShuffle, Grouped, Depthwise, DepthwiseMultiplier, Transposed, GroupedTransposed, FlattenLinear,
     ChannelsLastFlatten, ConcatenationThenFlatten, SqueezeExcite, OneChannelGate, BareParameters, SharedLayer,
     TiedWeights, PerChannelNorms, LayerNorm, GroupNorm, OverChannels, WeightStandardised, FusedAttention,
     TwoOutputs, TrainingBranch, WrittenInPlace, UnknownOperator,

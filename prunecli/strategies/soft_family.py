@@ -131,7 +131,8 @@ def _scale(places: list[tuple[Tensor, int, Tensor]], factor: float) -> None:
                 tensor.index_copy_(axis, positions, tensor.index_select(axis, positions) * factor)
 
 
-def _hooks(pruning: SoftPruning) -> Hooks:
+def hooks_of(pruning: SoftPruning) -> Hooks:
+    """What `fit` calls so that `pruning` takes part in its training."""
     from prunecli.training.hooks import Hooks
 
     class SoftHooks(Hooks):
@@ -152,7 +153,7 @@ def _hooks(pruning: SoftPruning) -> Hooks:
 
 
 def train_softly(task: PruningTask, rule: SoftRule) -> PruningOutcome:
-    """Train the whole network under `rule`, then remove the channels pruned last and recalibrate nothing."""
+    """Train the whole network under `rule`, then remove the channels pruned last."""
     from prunecli.training.fitting import fit
 
     data, settings = task.training()
@@ -160,7 +161,7 @@ def train_softly(task: PruningTask, rule: SoftRule) -> PruningOutcome:
     start = time.perf_counter()
     if rule.ratio(0, settings.epochs) == 1.0:  # a constant share holds from the beginning
         pruning.prune(task.model, 0)
-    result = fit(task.model, data, settings=settings, progress=task.progress, hooks=_hooks(pruning))
+    result = fit(task.model, data, settings=settings, progress=task.progress, hooks=hooks_of(pruning))
     seconds = {"train": time.perf_counter() - start}
     task.model.cpu()
     allocation = pruning.allocation

@@ -95,6 +95,13 @@ def test_heads_of_fused_attention_take_query_key_value_and_projection():
     assert first_head == [*range(4), *range(32, 36), *range(64, 68)]
 
 
+def test_a_stepped_slice_ties_the_channels_between_two_taken_ones():
+    found = groups_of(networks.StridedHalves)
+    assert {name: group.channels for name, group in found.items()} == {"stem": 4, "even": 6, "odd": 6}
+    rows = next(m for m in found["stem"].members if m.tensor == "stem.weight")
+    assert rows.positions[rows.units == 1].tolist() == [2, 3]
+
+
 def test_a_single_channel_stays():
     groups = {group.name: group for group in graph_of(networks.OneChannelGate).groups}
     assert groups["gate"].reason == "a single channel"

@@ -15,7 +15,7 @@ from prunecli.graph.channel_graph import build_graph
 from prunecli.scoring.filter_scores import score_filters
 from prunecli.scoring.group_scores import score_groups
 from prunecli.strategies.contract import STRATEGIES, PruningTask
-from prunecli.strategies.soft_family import PRESETS, SoftPruning, SoftRule, train_softly
+from prunecli.strategies.soft_family import PRESETS, SoftPruning, SoftRule, hooks_of, train_softly
 from prunecli.strategies.soft_schedules import constant
 from prunecli.surgery.verification import verify
 from prunecli.training.settings import FitSettings
@@ -101,6 +101,20 @@ def test_hard_filters_never_come_back_and_soft_ones_do():
         pruning.harden()
         pruning.prune(given.model, 1)
         assert (set(first) != set(pruning.allocation.removed["conv1"])) == comes_back
+
+
+def test_a_step_of_the_optimiser_does_not_revive_hard_filters():
+    given = task()
+    pruning = SoftPruning(given, PRESETS["hfp"], 4)
+    pruning.prune(given.model, 0)
+    gone = list(pruning.allocation.removed["conv1"])
+    with torch.no_grad():
+        given.model.conv1.weight.add_(1.0)
+        given.model.bn1.bias.add_(1.0)
+    hooks_of(pruning).after_step(given.model)
+    assert not given.model.conv1.weight[gone].any()
+    assert not given.model.bn1.bias[gone].any()
+    assert given.model.bn1.bias.count_nonzero() == 4
 
 
 def test_alpha_scales_what_is_pruned_and_nothing_else():

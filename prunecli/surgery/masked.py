@@ -34,6 +34,7 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
         self._operations = graph.traces[trace].operations
         self._foreseen = graph.propagation.outputs[trace]
         self._count = 0
+        self._made = 0
         shapes = {name: tuple(t.shape) for name, t in [*model.named_parameters(), *model.named_buffers()]}
         space = LabelSpace(first=graph.propagation.count)
         self._walk = Pass(space, dict(graph.origins), shapes)
@@ -44,31 +45,47 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         inputs = (self.refs(args), self.refs(kwargs))
-        result = func(*args, **kwargs)
-        operation = self._operation(func, inputs, result)
+        outputs = self._foreseen_outputs(str(func.overloadpacket), inputs)
+        result = None
+        if outputs is None:  # run as it is first, for the shapes of its outputs
+            result = func(*args, **kwargs)
+            outputs = tuple(self.ref(leaf) for leaf in _tensors(result))
+        operation = Operation(self._count, str(func.overloadpacket), inputs[0], inputs[1], outputs, 0)
+        self._count += 1
         self._walk.contractions.clear()
         self._walk.literals.clear()
         self._walk.apply(operation)
         self._relabel(operation)
         gone = [(item, self._gone(self._walk.axes(item.ref)[item.dim])) for item in self._walk.contractions]
         gone = [(item, positions) for item, positions in gone if positions.any()]
-        if not gone:
-            return result
-        if all(item.how == SUM for item, _ in gone):
+        if gone and all(item.how == SUM for item, _ in gone):
             masked = self._zeroed(args, inputs[0], [(item.ref, item.dim, at) for item, at in gone])
             result = func(*masked, **kwargs)
-        else:
+        elif gone:
             result = self._over_kept(func, args, kwargs, operation)
-        for leaf, ref in zip(_tensors(result), operation.outputs, strict=True):
+        elif result is None:
+            result = func(*args, **kwargs)
+        for leaf, ref in zip(_tensors(result), outputs, strict=True):
             self._numbers[id(leaf)] = ref
             self._alive.append(leaf)
         return result
 
-    def _operation(self, func: Any, inputs: tuple[Any, Any], result: Any) -> Operation:
-        outputs = tuple(self.ref(leaf) for leaf in _tensors(result))
-        operation = Operation(self._count, str(func.overloadpacket), inputs[0], inputs[1], outputs, 0)
-        self._count += 1
-        return operation
+    def _foreseen_outputs(self, name: str, inputs: tuple[Any, Any]) -> tuple[TensorRef, ...] | None:
+        """New references in the shapes of the trace, where the run is in step with it and makes new tensors."""
+        if self._count >= len(self._operations):
+            return None
+        traced = self._operations[self._count]
+        ran = [leaf.shape for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, TensorRef)]
+        read = traced.tensors()
+        in_place = any(output in read for output in traced.outputs)
+        if in_place or name != traced.name or ran != [ref.shape for ref in read]:
+            return None
+        self._made += len(traced.outputs)
+        numbers = range(-self._made, -self._made + len(traced.outputs))
+        return tuple(
+            TensorRef(number, output.shape, output.dtype)
+            for number, output in zip(numbers, traced.outputs, strict=True)
+        )
 
     def _relabel(self, operation: Operation) -> None:
         """Labels of tensors that the forward made get a meaning only by ties: take them from the trace."""

@@ -46,7 +46,6 @@ def verify(
     removed: Mapping[str, Iterable[int]],
     *,
     seed: int = 0,
-    batch: int = 4,
 ) -> Verification:
     """Compare `cut` with `original` when the channels `removed` (by group name) are masked in it.
 
@@ -55,6 +54,7 @@ def verify(
     """
     marked = graph.marked(removed)
     generator = torch.Generator().manual_seed(seed)
+    batch = graph.traces[0].inputs[0].shape[0]  # the same shapes as in the trace
     x = torch.randn((batch, *graph.input_shape), generator=generator, dtype=torch.float64)
     whole, small = (copy.deepcopy(model).cpu().double() for model in (original, cut))
     worst_abs, worst_rel = 0.0, 0.0

@@ -34,7 +34,7 @@ def test_the_commands_print_what_is_shown_and_the_python_runs(folder):
     if ELSEWHERE.is_file():
         shutil.copy(ELSEWHERE, folder / "resnet20.th")
     missing = () if ELSEWHERE.is_file() else OUTSIDE
-    found = [fault for block in blocks(README, "console") for fault in faults(block.text, able=missing)]
+    found = [fault for block in blocks(README, "console") for fault in faults(block.text, absent=missing)]
     assert found == []
     (example,) = [block for block in blocks(README, "python") if block.heading == "Python"]
     with redirect_stdout(io.StringIO()) as said:

@@ -172,7 +172,7 @@ def _unknown(look: Fingerprint, entries: Iterable[Entry]) -> InputRefused:
     ranked = [(nearness(entry), entry) for entry in sorted(entries, key=_preference)]
     ranked.sort(key=lambda pair: pair[0], reverse=True)
     near = list(dict.fromkeys(entry.name for (likeness, _), entry in ranked if likeness >= NEAR))[:5]
-    hints = ["your own network: --model file.py:factory --input-shape C,H,W"]
+    hints = ["your own network: --model file.py:factory --input-shape CxHxW"]
     if near:
         hints = [f"nearest: {', '.join(near)}", f"if it is that: --arch {near[0]}", *hints]
     same = [entry.name for _, entry in ranked if entry.fingerprint.names == look.names]

@@ -71,7 +71,7 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
         return result
 
     def _foreseen_outputs(self, name: str, inputs: tuple[Any, Any]) -> tuple[TensorRef, ...] | None:
-        """New references in the shapes of the trace, where the run is in step with it and makes new tensors."""
+        """New references in the shapes of the trace, where the run is in step and makes new tensors."""
         if self._count >= len(self._operations):
             return None
         traced = self._operations[self._count]

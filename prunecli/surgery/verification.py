@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -69,15 +70,22 @@ def verify(
         if [t.shape for t in expected] != [t.shape for t in found]:
             raise WorkFailed("the cut network gives outputs of other shapes than the original")
         for one, other in zip(expected, found, strict=True):
-            error = float((one - other).abs().max()) if one.numel() else 0.0
-            scale = float(one.abs().max()) if one.numel() else 0.0
+            error, scale = _largest(one - other), _largest(one)
             worst_abs = max(worst_abs, error)
-            worst_rel = max(worst_rel, error / scale if scale > 0 else error)
+            worst_rel = max(worst_rel, error / scale if 0 < scale < math.inf else error)
     return Verification(METHOD, worst_abs, worst_rel, TOLERANCE, bool(worst_rel <= TOLERANCE))
 
 
 def _outputs(result: Any) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
+
+
+def _largest(tensor: Tensor) -> float:
+    """The largest magnitude; infinite where a value is no number, so that no proof passes on it."""
+    if not tensor.numel():
+        return 0.0
+    largest = float(tensor.abs().max())
+    return math.inf if math.isnan(largest) else largest
 
 
 def _set_mode(model: nn.Module, *, training: bool) -> None:

@@ -9,6 +9,8 @@ from prunecli.errors import InputRefused
 from prunecli.progress import Progress, silent
 from prunecli.workflows.opening import Opened
 
+DIGITS = (1, 8, 8)
+
 
 @dataclass(frozen=True, eq=False)
 class Images:
@@ -35,6 +37,12 @@ def open_images(
             f"{opened.architecture.name} reads no images: its input has {len(shape)} dimensions"
         )
     channels, height, width = shape
+    if spec is None and shape != DIGITS:
+        size = "x".join(str(each) for each in shape)
+        raise InputRefused(
+            f"no data was given, and the bundled digits do not fit a network for {size}",
+            hints=["give it: --data FOLDER or --data torchvision:NAME:FOLDER"],
+        )
     data = open_data(
         spec,
         seed=seed,

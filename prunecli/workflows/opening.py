@@ -122,23 +122,48 @@ def _network(
         module, architecture = from_factory(opening.model, input_shape=wanted)
         return architecture, 1.0, module, ()
     if checkpoint.module is not None:
-        architecture = Architecture(f"module/{type(checkpoint.module).__name__}", {}, shape or (3, 224, 224))
-        return architecture, 1.0, checkpoint.module, ()
+        return _of_a_module(checkpoint.module, shape)
     if stored is not None:
         architecture = _own_shape(Architecture.from_document(stored), shape)
-        if architecture.source == "file":
-            raise InputRefused(
-                f"the checkpoint's architecture is a file of its author's: {architecture.short_name}",
-                hints=[f"give it: --model {architecture.short_name}"],
-            )
+        _check_stored(architecture, opening)
         return architecture, 1.0, build(architecture, initialise=False), ()
     if opening.arch is not None:
         architecture = _resolved(opening.arch, checkpoint, shape)
         return architecture, 1.0, build(architecture, initialise=False), ()
     found = identify(checkpoint.shapes, input_shape=shape)
-    note = f"recognised as {found.architecture.name} {found.architecture.arguments or ''}".rstrip()
+    arguments = ", ".join(f"{name}={value}" for name, value in found.architecture.arguments.items())
+    note = f"recognised as {found.architecture.name}" + (f" with {arguments}" if arguments else "")
     network = build(found.architecture, initialise=False)
     return found.architecture, found.confidence, network, (note, *found.notes)
+
+
+def _of_a_module(
+    module: nn.Module, shape: tuple[int, ...] | None
+) -> tuple[Architecture, float, nn.Module, tuple[str, ...]]:
+    """A whole pickled network: a known architecture if its tensors are one's, else itself."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    try:
+        found = identify(shapes, input_shape=shape)
+    except InputRefused:
+        name = type(module).__name__
+        note = f"what is written from it opens only with --model file.py:factory, a factory of this {name}"
+        return Architecture(f"module/{name}", {}, shape or (3, 224, 224)), 1.0, module, (note,)
+    return found.architecture, found.confidence, module, found.notes
+
+
+def _check_stored(architecture: Architecture, opening: Opening) -> None:
+    """Refuse an `--arch` that says otherwise than the file, and code that only its author has."""
+    if opening.arch is not None and resolve(opening.arch).name != architecture.name:
+        raise InputRefused(
+            f"the checkpoint says that it is {architecture.name}, not {opening.arch}",
+            hints=["leave --arch out: a file that prunecli wrote knows its architecture"],
+        )
+    if architecture.source in {"file", "module"}:
+        spec = architecture.short_name if architecture.source == "file" else "file.py:factory"
+        raise InputRefused(
+            f"the checkpoint's architecture is its author's own: {architecture.short_name}",
+            hints=[f"give what builds it: --model {spec}"],
+        )
 
 
 def _resolved(name: str, checkpoint: Checkpoint, shape: tuple[int, ...] | None) -> Architecture:
@@ -180,7 +205,10 @@ def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor], architecture:
         )
     with torch.no_grad():
         _set_dtype(model, tensors)
-        model.load_state_dict(dict(tensors), strict=False)
+        # The network's own dictionary carries the versions by which some modules read old files.
+        state = model.state_dict()
+        state.update(tensors)
+        model.load_state_dict(state)
 
 
 def _set_dtype(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

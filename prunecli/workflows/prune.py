@@ -153,8 +153,9 @@ class _Pruning:
 
     def settings(self) -> FitSettings:
         """How the strategy trains."""
+        epochs = self.training["epochs"]
         return FitSettings(
-            epochs=self.training["epochs"] or self.strategy.epochs,
+            epochs=self.strategy.epochs if epochs is None else epochs,
             lr=self.training["lr"],
             batch_size=self.training["batch_size"],
             seed=self.asked["seed"],

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from prunecli.allocation.bounds import produced_by
 from prunecli.allocation.choosing import Allocation
 from prunecli.cost.macs import measure
 from prunecli.cost.thop_figures import thop_figures
@@ -97,8 +98,7 @@ def layer_rows(graph: ChannelGraph, plan: Plan) -> list[dict[str, Any]]:
 
 
 def protected_rows(graph: ChannelGraph, allocation: Allocation, planned: Planned) -> list[dict[str, str]]:
-    """Groups that kept all their channels, with the reason; dimensions that no layer makes are left out."""
-    layers = {layer.name for layer in graph.layers}
-    reasons = {group.name: group.reason for group in graph.groups if group.reason and group.name in layers}
+    """Groups that kept all their channels, with the reason; dimensions that no filter makes are left out."""
+    reasons = {g.name: g.reason for g in graph.groups if g.reason and produced_by(graph, g)}
     found = {**reasons, **allocation.protected, **planned.protected}
     return [{"name": name, "reason": reason} for name, reason in found.items() if reason]

@@ -230,7 +230,7 @@ def test_defaults_of_compare(cli, workflows):
 
 def test_the_next_command_is_suggested(cli, workflows):
     assert cli(*ARGUMENTS["prune"]).err.splitlines()[-1] == (
-        "next: prunecli finetune small.safetensors --epochs 10 -o small-tuned.safetensors"
+        "next: prunecli finetune small.safetensors --data DATA --epochs 10 -o small-tuned.safetensors"
     )
 
 

@@ -21,9 +21,9 @@ def test_prune_shows_before_after_reduction_and_speed_up(documents):
     assert cells(prune.page(documents["prune"]), "Before and after") == [
         ["parameters", "1,000", "250", "75.0 %"],
         ["MACs", "4,000", "1,000", "75.0 %"],
-        ["file bytes", "4,400", "1,200", "72.7 %"],
+        ["bytes of weights", "4,400", "1,200", "72.7 %"],
         ["theoretical speed-up (MACs)", "", "4.00x", ""],
-        ["accuracy", "97.50 %", "90.25 %", "+7.25 points"],
+        ["accuracy", "97.50 %", "90.25 %", "-7.25 points"],
     ]
 
 
@@ -57,7 +57,7 @@ def test_prune_shows_what_thop_says(documents):
 def test_prune_suggests_a_quoted_path(documents):
     output = {**documents["prune"]["output"], "path": "my models/a.safetensors"}
     assert prune.following({**documents["prune"], "output": output}) == (
-        "prunecli finetune 'my models/a.safetensors' --epochs 10 -o 'my models/a-tuned.safetensors'"
+        "prunecli finetune 'my models/a.safetensors' --data DATA --epochs 10 -o 'my models/a-tuned.safetensors'"
     )
 
 

@@ -96,11 +96,11 @@ def _stage(arguments: list[str], piped: bytes) -> tuple[int, bytes, str]:
         sys.stdin, sys.stdout, sys.stderr = before
 
 
-def faults(block: str, *, able: tuple[str, ...] = ()) -> list[str]:
-    """What the block says and the commands do not do; commands that name a missing file of `able` are left."""
+def faults(block: str, *, absent: tuple[str, ...] = ()) -> list[str]:
+    """What the block says and the commands do not do; those that name a file of `absent` are passed by."""
     found = []
     for item in shown(block):
-        if any(name in item.command for name in able):
+        if any(name in item.command for name in absent):
             continue
         ran = execute(item.command)
         if ran.exit_codes[-1] != item.exit_code or any(ran.exit_codes[:-1]):

@@ -20,7 +20,10 @@ class Block:
 
 def blocks(path: Path, language: str) -> list[Block]:
     """The fenced blocks of one language, in order."""
-    found, heading, inside, lines = [], "", None, []
+    found: list[Block] = []
+    lines: list[str] = []
+    heading = ""
+    inside: str | None = None
     for line in path.read_text(encoding="utf-8").splitlines():
         if inside is not None:
             if line == "```":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from prunecli.architectures.providers.contract import PROVIDERS
 from prunecli.criteria.contract import CRITERIA
@@ -12,7 +13,7 @@ from prunecli.exporters.contract import EXPORTERS
 from prunecli.graph.rules.contract import RULES
 from prunecli.strategies.contract import STRATEGIES
 
-ALL = (CRITERIA, RULES, DATA_SOURCES, EXPORTERS, PROVIDERS, STRATEGIES)
+ALL: tuple[Any, ...] = (CRITERIA, RULES, DATA_SOURCES, EXPORTERS, PROVIDERS, STRATEGIES)
 
 
 @contextmanager

@@ -56,6 +56,18 @@ def test_norms_over_channels_are_taken_over_the_kept_ones():
     assert not verify(graph, model, cut, {"stem": [0, 5]}).equivalent
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_proof_passes_on_what_is_no_number(value):
+    model, graph, plan = planned(networks.Plain, {"conv1": [1]})
+    with torch.no_grad():
+        model.head.linear.bias[0] = value
+    cut = carry_out(plan, copy.deepcopy(model))
+    with torch.no_grad():
+        cut.conv2.weight.mul_(7)
+    found = verify(graph, model, cut, {"conv1": [1]})
+    assert not found.equivalent
+
+
 def test_nothing_is_changed_by_the_proof():
     model, graph, plan = planned(networks.Plain, {"conv1": [1]})
     cut = carry_out(plan, copy.deepcopy(model))

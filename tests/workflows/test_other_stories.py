@@ -210,6 +210,43 @@ def test_ones_own_network_by_its_factory(tmp_path):
     assert "--model" in caught.value.hints[0]
 
 
+def test_a_file_that_knows_its_architecture_is_not_talked_into_another():
+    with pytest.raises(InputRefused, match="says that it is digits/resnet8, not cifar/resnet20"):
+        open_checkpoint(Opening(arch="cifar/resnet20"))
+    with pytest.raises(InputRefused, match="resnet21"):
+        open_checkpoint(Opening(arch="cifar/resnet21"))
+
+
+def test_a_trusted_network_of_a_known_kind_leaves_a_file_that_opens(tmp_path):
+    from prunecli.workflows.prune import prune
+
+    path = tmp_path / "whole.pt"
+    torch.save(load_default(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(InputRefused, match="program|runs|pickle"):
+        open_checkpoint(Opening(checkpoint=str(path)))
+    small = str(tmp_path / "small.safetensors")
+    trusted = Opening(checkpoint=str(path), trust_pickle=digest)
+    prune(trusted, ratio=0.5, output=small)
+    assert load(small).conv1.out_channels == 8
+
+
+def test_old_files_are_read_as_their_modules_read_them(tmp_path):
+    from prunecli.architectures import build, resolve
+
+    model = build(resolve("torchvision/mnasnet0_5"))  # it looks at the version of its state dict
+    path = tmp_path / "mnasnet.safetensors"
+    save_file(model.state_dict(), path)
+    opened = open_checkpoint(Opening(checkpoint=str(path)))
+    assert torch.equal(opened.model.layers[0].weight, model.layers[0].weight)
+
+
+def test_a_network_that_the_digits_do_not_fit_asks_for_data(public_checkpoint):
+    with pytest.raises(InputRefused, match="do not fit a network for 3x32x32") as caught:
+        evaluate(public_checkpoint)
+    assert "--data" in caught.value.hints[0]
+
+
 def test_a_normalisation_must_fit_the_channels(public_checkpoint):
     with pytest.raises(InputRefused, match="2 values of normalisation for 1 channels"):
         open_checkpoint(Opening(mean=(0.5, 0.5), std=(0.5,)))

@@ -14,7 +14,7 @@ from prunecli.cli.values import whole
 
 EXAMPLES = """
 prunecli export small.safetensors --to onnx -o small.onnx
-prunecli export small.safetensors --to pt2 -o small.pt2 --force
+prunecli export small.safetensors --to safetensors -o weights.safetensors --force
 """
 
 To = Annotated[

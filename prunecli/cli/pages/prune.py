@@ -10,7 +10,7 @@ from typing import Any
 from prunecli.cli import figures
 from prunecli.cli.tables import Column, Page, Table, facts, name, number
 
-_COSTS = (("parameters", "params"), ("MACs", "macs"), ("file bytes", "bytes"))
+_COSTS = (("parameters", "params"), ("MACs", "macs"), ("bytes of weights", "bytes"))
 
 
 def page(document: Mapping[str, Any]) -> Page:
@@ -42,7 +42,7 @@ def following(document: Mapping[str, Any]) -> str | None:
         return "the same with -o small.safetensors keeps the smaller network"
     pure = PurePath(path)
     tuned = pure.with_name(f"{pure.stem}-tuned{pure.suffix}")
-    return f"prunecli finetune {shlex.quote(path)} --epochs 10 -o {shlex.quote(str(tuned))}"
+    return f"prunecli finetune {shlex.quote(path)} --data DATA --epochs 10 -o {shlex.quote(str(tuned))}"
 
 
 def _asked(document: Mapping[str, Any]) -> Table:
@@ -88,7 +88,7 @@ def _cost_row(word: str, before: Any, after: Any, reduction: Any) -> tuple[str, 
 
 def _accuracy_row(accuracy: Mapping[str, Any]) -> tuple[str, str, str, str]:
     before, after = accuracy.get("before"), accuracy.get("after")
-    drop = figures.UNKNOWN if before is None or after is None else f"{before - after:+.2f} points"
+    drop = figures.UNKNOWN if before is None or after is None else f"{after - before:+.2f} points"
     return ("accuracy", figures.percentage(before), figures.percentage(after), drop)
 
 

@@ -52,6 +52,17 @@ def view(operation: Operation, flow: Flow) -> None:
         flow.literal((1, d), axis)
 
 
+@coupling_rule("aten.as_strided")
+def as_strided(operation: Operation, flow: Flow) -> None:
+    """The same shape laid out otherwise in memory; any other use may mix positions and is not followed."""
+    x, output = operation.tensors()[0], operation.outputs[0]
+    if x.shape != output.shape:
+        flow.protect(x, "viewed with other strides")
+        flow.assign(output, [fixed(size) for size in output.shape])
+    else:
+        flow.assign(output, flow.axes(x))
+
+
 @coupling_rule("aten.view_as_real", "aten.view_as_complex")
 def view_as_pairs(operation: Operation, flow: Flow) -> None:
     """Real and imaginary parts are a last dimension of two, or none."""

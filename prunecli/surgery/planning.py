@@ -23,7 +23,7 @@ from prunecli.surgery.attributes import size_attributes
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.following import find_attribute
 from prunecli.surgery.plan import AttributeChange, Cut, GroupCut, Plan
-from prunecli.surgery.trial import try_out
+from prunecli.surgery.trial import surroundings, try_out
 
 MAX_TRIALS = 400
 
@@ -45,6 +45,7 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
     chosen = {name: tuple(sorted(channels)) for name, channels in removed.items() if channels}
     protected: dict[str, str] = {}
     changes: dict[tuple[str, str], AttributeChange] = {}
+    followed: list[Axis] = []  # what the changed attributes count
     for _ in range(MAX_TRIALS):
         marked = graph.marked(chosen)
         plan = _draft(graph, chosen, marked, changes)
@@ -54,14 +55,18 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
         change = find_attribute(graph, mismatch)
         if change is not None and (change.module, change.attribute) not in changes:
             changes[change.module, change.attribute] = change
+            followed += mismatch.axes
             continue
-        guilty = _touching(graph, chosen, mismatch.axes)
+        around = [*surroundings(graph, mismatch), followed]
+        circles = (_touching(graph, chosen, axes) for axes in around)
+        guilty = next((found for found in circles if found), [])
         if not guilty:
             raise WorkFailed(f"the cut network does not run: {mismatch.reason}")
         for name in guilty:
             protected[name] = mismatch.reason
             del chosen[name]
         changes.clear()
+        followed.clear()
     raise WorkFailed("the cut network does not run after many trials")
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils import _pytree as pytree
 
 from prunecli.graph.channel_graph import ChannelGraph, first_line
 from prunecli.graph.labels import Axis, removed_positions
 from prunecli.graph.meta import meta_copy
 from prunecli.graph.propagation import Literal
-from prunecli.graph.tracing import Operation, Trace, example_inputs, record
+from prunecli.graph.tracing import Operation, TensorRef, Trace, example_inputs, record
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.plan import Plan
 
@@ -59,6 +60,12 @@ class _Watch:
             reason = f"the forward takes another course in {self.trace.path_of(operation) or 'the network'!r}"
             self.found = Mismatch(self.trace, operation.index, None, None, (), reason)
             raise _Stop
+        for scale, expected in zip(_constants(operation), _constants(whole), strict=False):
+            if scale != expected:
+                where = self.trace.path_of(whole) or "the network"
+                reason = f"{where} computes with {scale:.6g} where the whole network has {expected:.6g}"
+                self.found = Mismatch(self.trace, operation.index, None, None, (), reason)
+                raise _Stop
         for literal in self._by_operation.get(operation.index, ()):
             value = argument(operation.args, literal.path)
             original = argument(whole.args, literal.path)
@@ -69,6 +76,13 @@ class _Watch:
             reason = f"{where} passes a fixed {value} to {whole.name} where {needed} would be left"
             self.found = Mismatch(self.trace, operation.index, literal, needed, (literal.axis,), reason)
             raise _Stop
+
+
+def _constants(operation: Operation) -> list[float]:
+    """The floating-point numbers among the arguments: a scale by 1/√width is one of them."""
+    return [
+        leaf for leaf in pytree.tree_leaves((operation.args, operation.kwargs)) if isinstance(leaf, float)
+    ]
 
 
 def argument(args: Any, path: tuple[int | str, ...]) -> int | None:
@@ -104,23 +118,40 @@ def _run(
         operation = min(max(watch.reached, 0), len(trace.operations) - 1)
         where = trace.path_of(trace.operations[operation]) or "the network"
         reason = f"{where} does not follow: {first_line(error)}"
-        return Mismatch(trace, operation, None, None, _axes_at(graph, number, operation), reason)
+        return Mismatch(trace, operation, None, None, (), reason)
     return _different_shape(graph, marked, number, ran)
 
 
-def _axes_at(graph: ChannelGraph, number: int, operation: int) -> tuple[Axis, ...]:
-    """The axes of the operation's inputs and output, as far as they are known."""
+def surroundings(graph: ChannelGraph, mismatch: Mismatch) -> Iterator[list[Axis]]:
+    """Axes around a mismatch in growing circles: its own, its operation's, its callers' inputs."""
+    number, trace = graph.traces.index(mismatch.trace), mismatch.trace
+    operation = trace.operations[min(mismatch.operation, len(trace.operations) - 1)]
+    yield list(mismatch.axes)
+    made = graph.propagation.outputs[number].get(operation.index, ())
+    yield [*_axes_of(graph, number, operation.tensors()), *made]
+    call = trace.calls[operation.call]
+    while True:
+        yield _axes_of(graph, number, pytree.tree_leaves((call.args, call.kwargs)))
+        if not call.number:
+            return
+        call = trace.calls[call.parent]
+
+
+def _axes_of(graph: ChannelGraph, number: int, leaves: Iterable[Any]) -> list[Axis]:
+    """The axes of those of the leaves that are tensors of the trace, as far as they are known."""
     trace, outputs = graph.traces[number], graph.propagation.outputs[number]
-    made_by = {ref.number: op.index for op in trace.operations[:operation] for ref in op.outputs[:1]}
-    axes = list(outputs.get(operation, ()))
-    for ref in trace.operations[operation].tensors():
+    made_by = {ref.number: operation.index for operation in trace.operations for ref in operation.outputs[:1]}
+    axes: list[Axis] = []
+    for ref in leaves:
+        if not isinstance(ref, TensorRef):
+            continue
         if ref.name is not None:
             axes += [
                 graph.origins[ref.name, d] for d in range(len(ref.shape)) if (ref.name, d) in graph.origins
             ]
         elif ref.number in made_by:
             axes += outputs[made_by[ref.number]]
-    return tuple(axes)
+    return axes
 
 
 def _different_shape(
@@ -133,5 +164,5 @@ def _different_shape(
         if index >= len(ran.operations) or ran.operations[index].outputs[0].shape != foreseen:
             where = trace.path_of(trace.operations[index]) or "the network"
             reason = f"{where}: {trace.operations[index].name} gives another shape than foreseen"
-            return Mismatch(trace, index, None, None, _axes_at(graph, number, index), reason)
+            return Mismatch(trace, index, None, None, (), reason)
     return None

@@ -57,7 +57,8 @@ def test_prune_shows_what_thop_says(documents):
 def test_prune_suggests_a_quoted_path(documents):
     output = {**documents["prune"]["output"], "path": "my models/a.safetensors"}
     assert prune.following({**documents["prune"], "output": output}) == (
-        "prunecli finetune 'my models/a.safetensors' --data DATA --epochs 10 -o 'my models/a-tuned.safetensors'"
+        "prunecli finetune 'my models/a.safetensors' --data DATA --epochs 10"
+        " -o 'my models/a-tuned.safetensors'"
     )
 
 

@@ -84,6 +84,14 @@ def test_a_number_that_cannot_follow_protects_its_channels_and_the_rest_is_cut()
     assert verify(graph, model, cut, removed).equivalent
 
 
+def test_a_constant_that_depends_on_the_width_protects_it():
+    model = networks.randomised(networks.ScaledByWidth())
+    graph, planned, removed, cut = cut_in_half(model)
+    assert ["computes with" in reason for reason in planned.protected.values()] == [True]
+    assert list(removed) == ["embed"]
+    assert verify(graph, model, cut, removed).equivalent
+
+
 def test_shared_weights_stay_shared():
     *_, cut = cut_in_half(networks.randomised(networks.TiedWeights()))
     assert cut.first.weight is cut.again.weight

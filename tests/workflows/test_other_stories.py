@@ -223,7 +223,7 @@ def test_a_trusted_network_of_a_known_kind_leaves_a_file_that_opens(tmp_path):
     path = tmp_path / "whole.pt"
     torch.save(load_default(), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    with pytest.raises(InputRefused, match="program|runs|pickle"):
+    with pytest.raises(InputRefused, match=r"program|runs|pickle"):
         open_checkpoint(Opening(checkpoint=str(path)))
     small = str(tmp_path / "small.safetensors")
     trusted = Opening(checkpoint=str(path), trust_pickle=digest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from prunecli.cli import options
 
@@ -61,7 +61,7 @@ def gathered(function: Callable[..., None]) -> Callable[..., None]:
     groups: dict[str, Any] = {}
     hints = get_type_hints(function, include_extras=True)
     for name, parameter in inspect.signature(function).parameters.items():
-        hint = hints[name]
+        hint = _as_written(hints[name])
         if isinstance(hint, type) and is_dataclass(hint):
             groups[name] = hint
             parameters.extend(_parameters(hint))
@@ -80,6 +80,12 @@ def gathered(function: Callable[..., None]) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {}
     return command
+
+
+def _as_written(hint: Any) -> Any:
+    """Python 3.10 puts an Optional around an annotation whose default is None, which hides the option."""
+    inner = [each for each in get_args(hint) if hasattr(each, "__metadata__")]
+    return inner[0] if get_origin(hint) is Union and inner else hint
 
 
 def _parameters(group: type) -> list[inspect.Parameter]:

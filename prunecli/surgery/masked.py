@@ -45,17 +45,20 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         inputs = (self.refs(args), self.refs(kwargs))
-        outputs = self._foreseen_outputs(str(func.overloadpacket), inputs)
+        name = str(func.overloadpacket)
+        in_step = self._in_step(name, inputs)
+        outputs = self._foreseen_outputs() if in_step else None
         result = None
         if outputs is None:  # run as it is first, for the shapes of its outputs
             result = func(*args, **kwargs)
             outputs = tuple(self.ref(leaf) for leaf in _tensors(result))
-        operation = Operation(self._count, str(func.overloadpacket), inputs[0], inputs[1], outputs, 0)
+        operation = Operation(self._count, name, inputs[0], inputs[1], outputs, 0)
         self._count += 1
         self._walk.contractions.clear()
         self._walk.literals.clear()
         self._walk.apply(operation)
-        self._relabel(operation)
+        if in_step:
+            self._relabel(operation)
         gone = [(item, self._gone(self._walk.axes(item.ref)[item.dim])) for item in self._walk.contractions]
         gone = [(item, positions) for item, positions in gone if positions.any()]
         if gone and all(item.how == SUM for item, _ in gone):
@@ -70,15 +73,17 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
             self._alive.append(leaf)
         return result
 
-    def _foreseen_outputs(self, name: str, inputs: tuple[Any, Any]) -> tuple[TensorRef, ...] | None:
-        """New references in the shapes of the trace, where the run is in step and makes new tensors."""
+    def _in_step(self, name: str, inputs: tuple[Any, Any]) -> bool:
+        """Whether the next operation of the trace is this one: on other devices some are made of others."""
         if self._count >= len(self._operations):
-            return None
+            return False
         traced = self._operations[self._count]
-        ran = [leaf.shape for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, TensorRef)]
-        read = traced.tensors()
-        in_place = any(output in read for output in traced.outputs)
-        if in_place or name != traced.name or ran != [ref.shape for ref in read]:
+        return name == traced.name and _signature(inputs) == _signature((traced.args, traced.kwargs))
+
+    def _foreseen_outputs(self) -> tuple[TensorRef, ...] | None:
+        """New references in the shapes of the trace; None for an operation that writes in place."""
+        traced = self._operations[self._count]
+        if any(output in traced.tensors() for output in traced.outputs):  # written in place
             return None
         self._made += len(traced.outputs)
         numbers = range(-self._made, -self._made + len(traced.outputs))
@@ -89,14 +94,11 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
 
     def _relabel(self, operation: Operation) -> None:
         """Labels of tensors that the forward made get a meaning only by ties: take them from the trace."""
-        if operation.index >= len(self._operations) or operation.index not in self._foreseen:
-            return
-        if self._operations[operation.index].name != operation.name:
-            return
-        axes = self._walk.axes(operation.outputs[0])
-        for dim, (axis, foreseen) in enumerate(zip(axes, self._foreseen[operation.index], strict=False)):
-            if axis.size and axis.max() >= self._marked.size and len(axis) == len(foreseen):
-                axes[dim] = foreseen
+        foreseen = self._foreseen.get(operation.index, ())
+        axes = self._walk.axes(operation.outputs[0]) if operation.outputs else []
+        for dim, (axis, known) in enumerate(zip(axes, foreseen, strict=False)):
+            if axis.size and axis.max() >= self._marked.size and len(axis) == len(known):
+                axes[dim] = known
 
     def _gone(self, axis: Axis) -> NDArray[np.bool_]:
         inside = np.where(axis < self._marked.size, axis, 0)  # labels of made tensors are never removed
@@ -148,6 +150,15 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
                 index = torch.as_tensor(np.flatnonzero(~gone), device=tensor.device)
                 tensor = tensor.new_zeros(shape).index_copy(dim, index, tensor)
         return tensor
+
+
+def _signature(tree: Any) -> list[Any]:
+    """Shapes of tensors and all other arguments, devices and types aside."""
+    leaves = pytree.tree_leaves(tree)
+    other = (torch.device, torch.dtype, torch.layout, torch.memory_format)
+    return [
+        leaf.shape if isinstance(leaf, TensorRef) else leaf for leaf in leaves if not isinstance(leaf, other)
+    ]
 
 
 def _tensors(tree: Any) -> list[Tensor]:

@@ -447,6 +447,23 @@ class ScaledByWidth(FusedAttention):
         return self.linear(x.mean(1))
 
 
+class TorchAttention(nn.Module):
+    """PyTorch's own attention module: eight heads, batch and heads merged into one dimension inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = conv(3, 32, 1)
+        self.norm = nn.LayerNorm(32)
+        self.attention = nn.MultiheadAttention(32, 8, batch_first=True)
+        self.linear = nn.Linear(32, 5)
+
+    def forward(self, x):
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        y = self.norm(x)
+        x = x + self.attention(y, y, y, need_weights=False)[0]
+        return self.linear(x.mean(1))
+
+
 class TwoOutputs(nn.Module):
     def __init__(self):
         super().__init__()
@@ -522,5 +539,5 @@ PRUNED_EVERYWHERE = [
     PixelShuffle, Grouped, Depthwise, DepthwiseMultiplier, Transposed, GroupedTransposed, FlattenLinear,
     ChannelsLastFlatten, ConcatenationThenFlatten, SqueezeExcite, OneChannelGate, BareParameters, SharedLayer,
     TiedWeights, PerChannelNorms, LayerNorm, GroupNorm, OverChannels, WeightStandardised, FusedAttention,
-    TwoOutputs, TrainingBranch, WrittenInPlace, UnknownOperator,
+    TorchAttention, TwoOutputs, TrainingBranch, WrittenInPlace, UnknownOperator,
 ]  # fmt: skip

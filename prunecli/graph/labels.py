@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 Axis = NDArray[np.int64]  # (size, columns)
 
 MAX_REFINEMENTS = 8
-MAX_FACTORS = 3
+MAX_FACTORS = 4
 
 
 def fixed(size: int) -> Axis:
@@ -63,6 +63,16 @@ def _packed(axis: Axis) -> Axis:
     """Each row's labels moved to the left, in their order, zeros to the right."""
     order = np.argsort(axis == 0, axis=1, kind="stable")
     return np.take_along_axis(axis, order, axis=1)
+
+
+def _together(labels: NDArray[np.int64], coordinate: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Numbers (size,) of the coordinates along one dimension, equal where a label stands at both."""
+    order = np.argsort(labels, kind="stable")
+    again = np.flatnonzero((labels[order][1:] == labels[order][:-1]) & (labels[order][1:] > 0))
+    first, second = coordinate[order[again]], coordinate[order[again + 1]]
+    edges = coo_array((np.ones(first.size, dtype=np.int8), (first, second)), shape=(size, size))
+    numbers = connected_components(edges, directed=False)[1]
+    return np.asarray(numbers, dtype=np.int64)
 
 
 class TooManyFactors(Exception):
@@ -163,13 +173,13 @@ class LabelSpace:
     ) -> None:
         if not self._small_factors:
             along = [d for d in along if d != min(along, key=lambda i: grid.shape[i])]
+        coordinates = np.indices(grid.shape).reshape(grid.ndim, -1)
         factors = []
         for d in along:
-            labels = self.fresh(grid.shape[d])[:, 0]
+            same = _together(grid.reshape(-1), coordinates[d], grid.shape[d])
+            labels = self.fresh(int(same.max()) + 1)[same, 0]
             columns[d].append(labels)
-            shape = [1] * grid.ndim
-            shape[d] = grid.shape[d]
-            factors.append(np.broadcast_to(labels.reshape(shape), grid.shape).reshape(-1))
+            factors.append(labels[coordinates[d]])
         products = np.stack(factors, axis=1)
         flat = grid.reshape(-1)
         self.pin(products[flat == 0], "shares a view with positions that are fixed")

@@ -11,11 +11,16 @@ from prunecli.graph.tracing import Trace, tensor_names
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+# Kinds of modules that have filters → names of their weight and bias.
+WEIGHTS: dict[tuple[type[nn.Module], ...], tuple[str, str]] = {
+    (*CONVOLUTIONS, *TRANSPOSED, nn.Linear): ("weight", "bias"),
+    (nn.MultiheadAttention,): ("in_proj_weight", "in_proj_bias"),
+}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer: names of its tensors, and the axis of the weight that counts filters."""
+    """A layer with filters: names of its tensors, and the axis of the weight that counts filters."""
 
     name: str
     type: str
@@ -32,25 +37,17 @@ def find_layers(model: nn.Module, traces: Sequence[Trace]) -> tuple[Layer, ...]:
     norms = _batch_norms(traces)
     layers = []
     for path, module in model.named_modules():
-        weight = getattr(module, "weight", None)
-        if not isinstance(module, (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)) or weight is None:
+        kind = next((kinds for kinds in WEIGHTS if isinstance(module, kinds)), None)
+        if kind is None:
             continue
-        bias = getattr(module, "bias", None)
-        grouped = getattr(module, "groups", 1) > 1
-        axis = 1 if isinstance(module, TRANSPOSED) and not grouped else 0
+        weight, bias = (getattr(module, name, None) for name in WEIGHTS[kind])
         name = names.get(id(weight))
-        if name is None:  # a parametrised weight is computed anew at each access
+        if weight is None or name is None:  # parametrised weights are computed anew at each access
             continue
+        axis = 1 if isinstance(module, TRANSPOSED) else 0
+        bias_name = names.get(id(bias)) if bias is not None else None
         layers.append(
-            Layer(
-                path,
-                type(module).__name__,
-                name,
-                names.get(id(bias)) if bias is not None else None,
-                axis,
-                weight.shape[axis],
-                norms.get(name),
-            )
+            Layer(path, type(module).__name__, name, bias_name, axis, weight.shape[axis], norms.get(name))
         )
     return tuple(layers)
 

@@ -44,7 +44,8 @@ def _sizes(module: nn.Module, groups: int | None) -> Sizes:
     """The attributes of a standard module as its tensors have them; nothing for other modules."""
     for kinds, rule in RULES:
         if isinstance(module, kinds):
-            shape = _shape(module, "weight") or _shape(module, "running_mean")
+            found = (_shape(module, name) for name in ("weight", "running_mean", "in_proj_weight"))
+            shape = next((each for each in found if each is not None), None)
             return {} if shape is None else rule(module, shape, groups)
     return {}
 
@@ -60,6 +61,16 @@ def _group_norm(module: Any, shape: tuple[int, ...], groups: int | None) -> Size
     return {"num_channels": shape[0], "num_groups": module.num_groups if groups is None else groups}
 
 
+def _attention(module: Any, shape: tuple[int, ...], _: int | None) -> Sizes:
+    rows, width = shape  # query, key and value one after the other, each heads × head_dim rows
+    return {
+        "embed_dim": width,
+        "kdim": width,
+        "vdim": width,
+        "num_heads": rows // 3 // module.head_dim,
+    }
+
+
 Rule = Callable[[Any, tuple[int, ...], int | None], Sizes]
 RULES: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((*CONVOLUTIONS, *TRANSPOSED), _convolution),
@@ -68,6 +79,7 @@ RULES: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((nn.LayerNorm, nn.RMSNorm), lambda _, shape, __: {"normalized_shape": shape}),
     ((nn.GroupNorm,), _group_norm),
     ((nn.Embedding,), lambda _, shape, __: {"num_embeddings": shape[0], "embedding_dim": shape[1]}),
+    ((nn.MultiheadAttention,), _attention),
     ((nn.PReLU,), lambda _, shape, __: {"num_parameters": shape[0]}),
 )
 

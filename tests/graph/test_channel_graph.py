@@ -95,6 +95,13 @@ def test_heads_of_fused_attention_take_query_key_value_and_projection():
     assert first_head == [*range(4), *range(32, 36), *range(64, 68)]
 
 
+def test_heads_of_torchs_attention_are_found_though_batch_and_heads_are_one_dimension_inside():
+    found = groups_of(networks.TorchAttention)
+    assert {name: group.channels for name, group in found.items()} == {"embed": 32, "attention": 8}
+    rows = next(m for m in found["attention"].members if m.tensor == "attention.in_proj_weight")
+    assert sorted(rows.positions[rows.units == 1]) == [*range(4, 8), *range(36, 40), *range(68, 72)]
+
+
 def test_a_stepped_slice_ties_the_channels_between_two_taken_ones():
     found = groups_of(networks.StridedHalves)
     assert {name: group.channels for name, group in found.items()} == {"stem": 4, "even": 6, "odd": 6}

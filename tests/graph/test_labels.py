@@ -51,6 +51,14 @@ def test_splitting_independent_positions_binds_each_to_row_and_column():
             assert set(refined[3 * i + j].tolist()) == expected
 
 
+def test_a_split_sees_which_positions_are_copies_of_each_other():
+    space = LabelSpace()
+    batch_and_heads, width = space.split(merge([fixed(2), space.fresh(6)]), (4, 3))
+    assert batch_and_heads[:2].tolist() == batch_and_heads[2:].tolist()
+    assert len(set(batch_and_heads[:, 0].tolist())) == 2
+    assert width.shape == (3, 1)
+
+
 def test_without_small_factors_a_split_ties_across_the_smallest():
     space = LabelSpace(small_factors=False)
     axis = space.fresh(6)

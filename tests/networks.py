@@ -464,6 +464,21 @@ class TorchAttention(nn.Module):
         return self.linear(x.mean(1))
 
 
+class PreparedOnce(nn.Module):
+    """The first call makes a table that later calls read."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = conv(3, 8)
+        self.table = None
+        self.head = Head(8)
+
+    def forward(self, x):
+        if self.table is None:
+            self.table = torch.arange(8, device=x.device).to(x.dtype) / 8
+        return self.head(self.stem(x) * self.table)
+
+
 class TwoOutputs(nn.Module):
     def __init__(self):
         super().__init__()
@@ -539,5 +554,5 @@ PRUNED_EVERYWHERE = [
     PixelShuffle, Grouped, Depthwise, DepthwiseMultiplier, Transposed, GroupedTransposed, FlattenLinear,
     ChannelsLastFlatten, ConcatenationThenFlatten, SqueezeExcite, OneChannelGate, BareParameters, SharedLayer,
     TiedWeights, PerChannelNorms, LayerNorm, GroupNorm, OverChannels, WeightStandardised, FusedAttention,
-    TorchAttention, TwoOutputs, TrainingBranch, WrittenInPlace, UnknownOperator,
+    TorchAttention, PreparedOnce, TwoOutputs, TrainingBranch, WrittenInPlace, UnknownOperator,
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -61,6 +62,8 @@ def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
     """
     shadow = meta_copy(model)
     try:
+        with torch.no_grad():
+            shadow.eval()(*example_inputs(shadow, input_shape))  # what a first call prepares is no part of it
         traces = [record(shadow, example_inputs(shadow, input_shape))]
     except Exception as error:
         shape = "x".join(str(size) for size in input_shape)

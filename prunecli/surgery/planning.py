@@ -23,7 +23,7 @@ from prunecli.surgery.attributes import size_attributes
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.following import find_attribute
 from prunecli.surgery.plan import AttributeChange, Cut, GroupCut, Plan
-from prunecli.surgery.trial import surroundings, try_out
+from prunecli.surgery.trial import Mismatch, surroundings, try_out
 
 MAX_TRIALS = 400
 
@@ -57,9 +57,7 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
             changes[change.module, change.attribute] = change
             followed += mismatch.axes
             continue
-        around = [*surroundings(graph, mismatch), followed]
-        circles = (_touching(graph, chosen, axes) for axes in around)
-        guilty = next((found for found in circles if found), [])
+        guilty = _guilty(graph, chosen, mismatch, followed)
         if not guilty:
             raise WorkFailed(f"the cut network does not run: {mismatch.reason}")
         for name in guilty:
@@ -112,6 +110,32 @@ def _draft(
     attributes = {(a.module, a.attribute): a for a in size_attributes(graph, cut, marked)}
     attributes.update(changes)
     return Plan(draft.cuts, tuple(attributes.values()), groups)
+
+
+def _guilty(
+    graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]], mismatch: Mismatch, followed: list[Axis]
+) -> list[str]:
+    """The chosen groups nearest to a mismatch.
+
+    Those on its axes, else those that its operation meets, else those that its callers read, else those that
+    changed attributes count, else those with a tensor in a module that called it, the innermost first.
+    """
+    for axes in (*surroundings(graph, mismatch), followed):
+        found = _touching(graph, chosen, axes)
+        if found:
+            return found
+    trace = mismatch.trace
+    call = trace.calls[trace.operations[min(mismatch.operation, len(trace.operations) - 1)].call]
+    while True:
+        inside = f"{call.path}." if call.path else ""
+        found = [
+            group.name
+            for group in graph.groups
+            if group.name in chosen and any(member.tensor.startswith(inside) for member in group.members)
+        ]
+        if found or not call.number:
+            return found
+        call = trace.calls[call.parent]
 
 
 def _touching(graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]], axes: Sequence[Axis]) -> list[str]:

@@ -479,6 +479,16 @@ class PreparedOnce(nn.Module):
         return self.head(self.stem(x) * self.table)
 
 
+class Amplifying(Plain):
+    """A chaotic map behind the head: the last bit of the input changes the eighth digit of the output."""
+
+    def forward(self, x):
+        y = torch.sigmoid(super().forward(x))
+        for _ in range(28):
+            y = 4 * y * (1 - y)
+        return y
+
+
 class TwoOutputs(nn.Module):
     def __init__(self):
         super().__init__()

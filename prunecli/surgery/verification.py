@@ -19,6 +19,8 @@ from prunecli.surgery.masked import run_masked
 
 METHOD = "masked original, random input, inference and training mode, float64"
 TOLERANCE = 1e-9
+HIGHEST_TOLERANCE = 1e-6
+ROUNDING_MARGIN = 100
 DROPOUTS = nn.modules.dropout._DropoutNd
 
 
@@ -51,29 +53,46 @@ def verify(
     """Compare `cut` with `original` when the channels `removed` (by group name) are masked in it.
 
     Both are compared as float64 copies, in inference mode and in training mode with dropout off, on
-    normal random input. Nothing is changed in either network.
+    normal random input. Nothing is changed in either network. A network that amplifies rounding (a deep one,
+    with batch statistics of two images) is allowed `ROUNDING_MARGIN` times what the last bit of the input
+    does to the masked original itself, `HIGHEST_TOLERANCE` at most; the tolerance in the result says so.
     """
     marked = graph.marked(removed)
     generator = torch.Generator().manual_seed(seed)
     batch = graph.traces[0].inputs[0].shape[0]  # the same shapes as in the trace
     x = torch.randn((batch, *graph.input_shape), generator=generator, dtype=torch.float64)
     whole, small = (copy.deepcopy(model).cpu().double() for model in (original, cut))
-    worst_abs, worst_rel = 0.0, 0.0
+    worst_abs, worst_rel, tolerance = 0.0, 0.0, TOLERANCE
     for number, trace in enumerate(graph.traces):
         for model in (whole, small):
             _set_mode(model, training=trace.training)
+
+        def masked(x: Tensor, number: int = number) -> list[Tensor]:
+            torch.manual_seed(seed)  # all draw the same numbers where a branch is dropped at random
+            return _outputs(run_masked(graph, whole, (x,), marked, trace=number))
+
         with _plain_attention(), torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed)  # both draw the same numbers where a branch is dropped at random
-            expected = _outputs(run_masked(graph, whole, (x,), marked, trace=number))
+            expected = masked(x)
             torch.manual_seed(seed)
-            found = _outputs(small(x))
-        if [t.shape for t in expected] != [t.shape for t in found]:
-            raise WorkFailed("the cut network gives outputs of other shapes than the original")
-        for one, other in zip(expected, found, strict=True):
-            error, scale = _largest(one - other), _largest(one)
-            worst_abs = max(worst_abs, error)
-            worst_rel = max(worst_rel, error / scale if 0 < scale < math.inf else error)
-    return Verification(METHOD, worst_abs, worst_rel, TOLERANCE, bool(worst_rel <= TOLERANCE))
+            absolute, relative = _difference(expected, _outputs(small(x)))
+            if TOLERANCE < relative < HIGHEST_TOLERANCE:
+                nudged = masked(x * (1 + torch.finfo(x.dtype).eps * torch.randn_like(x)))
+                amplified = ROUNDING_MARGIN * _difference(expected, nudged)[1]
+                tolerance = max(tolerance, min(amplified, HIGHEST_TOLERANCE))
+        worst_abs, worst_rel = max(worst_abs, absolute), max(worst_rel, relative)
+    return Verification(METHOD, worst_abs, worst_rel, tolerance, bool(worst_rel <= tolerance))
+
+
+def _difference(expected: list[Tensor], found: list[Tensor]) -> tuple[float, float]:
+    """The largest absolute error, and the largest relative to the largest value of its output."""
+    if [t.shape for t in expected] != [t.shape for t in found]:
+        raise WorkFailed("the cut network gives outputs of other shapes than the original")
+    absolute, relative = 0.0, 0.0
+    for one, other in zip(expected, found, strict=True):
+        error, scale = _largest(one - other), _largest(one)
+        absolute = max(absolute, error)
+        relative = max(relative, error / scale if 0 < scale < math.inf else error)
+    return absolute, relative
 
 
 def _outputs(result: Any) -> list[Tensor]:

@@ -56,6 +56,18 @@ def test_norms_over_channels_are_taken_over_the_kept_ones():
     assert not verify(graph, model, cut, {"stem": [0, 5]}).equivalent
 
 
+def test_a_network_that_amplifies_rounding_is_judged_by_what_rounding_does_to_it():
+    model, graph, plan = planned(networks.Amplifying, {"conv1": [1, 2]})
+    cut = carry_out(plan, copy.deepcopy(model))
+    found = verify(graph, model, cut, {"conv1": [1, 2]})
+    assert found.max_rel_error > 1e-9
+    assert 1e-9 < found.tolerance <= 1e-6
+    assert found.equivalent
+    with torch.no_grad():
+        cut.conv2.bias.add_(1e-4)
+    assert not verify(graph, model, cut, {"conv1": [1, 2]}).equivalent
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_no_proof_passes_on_what_is_no_number(value):
     model, graph, plan = planned(networks.Plain, {"conv1": [1]})

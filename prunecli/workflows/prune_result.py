@@ -10,6 +10,7 @@ from torch import nn
 
 from prunecli.allocation.bounds import produced_by
 from prunecli.allocation.choosing import Allocation
+from prunecli.cost.differences import differences
 from prunecli.cost.macs import measure
 from prunecli.cost.thop_figures import thop_figures
 from prunecli.errors import GateNotMet
@@ -72,10 +73,10 @@ class PruneResult:
 
 
 def costs(model: nn.Module, shape: Sequence[int]) -> dict[str, Any]:
-    """Parameters, MACs, FLOPs and bytes of a network, and thop's figures beside them."""
-    cost = measure(model, shape)
-    thop = thop_document(thop_figures(model, shape))
-    return {"params": cost.params, "macs": cost.macs, "flops": cost.flops, "bytes": cost.bytes, "thop": thop}
+    """Parameters, MACs, FLOPs and bytes of a network, thop's figures beside them, and why the two differ."""
+    cost, thop = measure(model, shape), thop_figures(model, shape)
+    reasons = [found.sentence for found in differences(model, shape, thop=thop)]
+    return {**cost.document(), "thop": thop_document(thop), "differences": reasons}
 
 
 def layer_rows(graph: ChannelGraph, plan: Plan) -> list[dict[str, Any]]:

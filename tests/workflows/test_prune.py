@@ -67,6 +67,8 @@ def test_a_public_checkpoint_is_recognised_and_halved(public_checkpoint, tmp_pat
     assert document["before"]["macs"] == 40_551_040
     assert document["after"]["params"] == 68_050
     assert document["after"]["macs"] == 10_248_512
+    assert document["before"]["thop"] == {"macs": 41_308_864, "params": 269_722}
+    assert any("BatchNorm2d" in reason for reason in document["before"]["differences"])
     assert document["verification"]["equivalent"]
     assert {layer["after"] for layer in document["layers"]} == {8, 16, 32, 10}
     stored = read_checkpoint(path).document

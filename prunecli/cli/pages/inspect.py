@@ -10,8 +10,14 @@ from prunecli.cli.tables import Page, Table, facts, name, number
 
 
 def page(document: Mapping[str, Any]) -> Page:
-    """Facts of the file and the model, then layers, groups and problems."""
-    return (_facts(document), _layers(document), _groups(document), _problems(document))
+    """Facts of the file and the model, then layers, groups, why thop counts otherwise, and problems."""
+    return (
+        _facts(document),
+        _layers(document),
+        _groups(document),
+        _differences(document),
+        _problems(document),
+    )
 
 
 def flat(document: Mapping[str, Any]) -> Table:
@@ -89,6 +95,11 @@ def _groups(document: Mapping[str, Any]) -> Table:
     )
     columns = (name("group"), number("channels"), number("members"), name("prunable"), name("reason"))
     return Table(columns=columns, rows=rows, title="Channel groups")
+
+
+def _differences(document: Mapping[str, Any]) -> Table:
+    rows = tuple((sentence,) for sentence in document.get("differences") or ())
+    return Table(columns=(name("reason"),), rows=rows, title="Why thop counts otherwise", header=False)
 
 
 def _problems(document: Mapping[str, Any]) -> Table:

@@ -55,7 +55,8 @@ def present(
             raise WorkFailed("whoever reads standard output went away before all was written") from None
     document = found.document()
     if not quiet:
-        output.notes(found.notes)
+        told = getattr(progress, "told", ())
+        output.notes(note for note in found.notes if note not in told)
     output.result(command, document, pages=pages, manner=manner.format, piped=piped)
     gate = gate or getattr(found, "gate", None)
     if gate is not None:

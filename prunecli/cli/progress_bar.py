@@ -27,24 +27,38 @@ def progress_bar(*, quiet: bool) -> Iterator[Progress]:
         with _bar() as bar:
             yield MovingBar(bar)
     else:
-        yield log_line
+        yield LogLines()
 
 
-def log_line(stage: str, done: int, total: int, figures: Mapping[str, float] = _NOTHING) -> None:
-    """One line for each finished epoch, such as `epoch 3/10 loss 0.41 accuracy 93.1`; else nothing."""
-    if stage.split()[-1:] == [_EPOCH] and done > 0:
-        output.notes([" ".join([f"{stage} {done}/{total}", *_written(figures)])])
+class LogLines:
+    """One line for each remark and each finished epoch, such as `epoch 3/10 loss 0.41 accuracy 93.1`."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __call__(self, stage: str, done: int, total: int, figures: Mapping[str, float] = _NOTHING) -> None:
+        """Write the line, if there is one."""
+        if total == 0:
+            self.told.append(stage)
+            output.notes([stage])
+        elif stage.split()[-1:] == [_EPOCH] and done > 0:
+            output.notes([" ".join([f"{stage} {done}/{total}", *_written(figures)])])
 
 
 class MovingBar:
-    """One bar a stage; running values such as the loss stand behind it."""
+    """One bar a stage, running values such as the loss behind it; remarks stay above the bars."""
 
     def __init__(self, bar: Bar) -> None:
+        self.told: list[str] = []
         self._bar = bar
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, stage: str, done: int, total: int, figures: Mapping[str, float] = _NOTHING) -> None:
         """Move the bar of `stage`."""
+        if total == 0:
+            self.told.append(stage)
+            self._bar.console.print(streams.printable(stage), markup=False, highlight=False, soft_wrap=True)
+            return
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(streams.printable(stage), total=total, figures="")
         self._bar.update(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prunecli.data import DataSet, open_data
 from prunecli.errors import InputRefused
-from prunecli.progress import Progress, silent
+from prunecli.progress import Progress, remark, silent
 from prunecli.workflows.opening import Opened
 
 DIGITS = (1, 8, 8)
@@ -55,8 +55,8 @@ def open_images(
         notes.append(f"no data was given: taking {data.name}")
     if opened.mean is None or opened.std is None:
         notes.append(f"normalising with mean {_list(data.mean)} and std {_list(data.std)}: see --mean, --std")
-        return Images(data, data.mean, data.std, tuple(notes))
-    return Images(data, opened.mean, opened.std, tuple(notes))
+    remark(progress, notes)
+    return Images(data, opened.mean or data.mean, opened.std or data.std, tuple(notes))
 
 
 def _list(values: tuple[float, ...]) -> str:

@@ -33,7 +33,7 @@ def evaluate(
     progress: Progress = silent,
 ) -> EvaluateResult:
     """Evaluate a checkpoint; raises InputRefused when data and network do not fit."""
-    opened = open_checkpoint(opening)
+    opened = open_checkpoint(opening, progress=progress)
     images = open_images(opened, data, seed=seed, progress=progress)
     found = evaluate_split(
         opened.model,

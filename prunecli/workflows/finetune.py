@@ -62,7 +62,7 @@ def finetune(
     the loss is not finite.
     """
     with destination(opening, output, force=force):
-        opened = open_checkpoint(opening)
+        opened = open_checkpoint(opening, progress=progress)
         images = open_images(opened, data, seed=seed, validation_share=validation_share, progress=progress)
         settings = FitSettings(
             epochs=epochs,

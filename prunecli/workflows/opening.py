@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from prunecli.architectures import Architecture, build, from_factory, identify, resolve
 from prunecli.checkpoints import Checkpoint, default_sample, read_checkpoint
 from prunecli.errors import InputRefused, nearest
+from prunecli.progress import Progress, remark, silent
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.plan import Plan
 
@@ -76,8 +77,8 @@ def load(path: str, *, model: str | None = None) -> nn.Module:
     return open_checkpoint(Opening(checkpoint=path, model=model)).model
 
 
-def open_checkpoint(opening: Opening) -> Opened:
-    """Read, identify, build, load. Raises InputRefused for whatever does not fit."""
+def open_checkpoint(opening: Opening, *, progress: Progress = silent) -> Opened:
+    """Read, identify, build, load, and remark what was decided. Raises InputRefused for what does not fit."""
     checkpoint, notes = _read(opening)
     document: Mapping[str, Any] = checkpoint.document or {}
     plan: Plan | None = None
@@ -89,6 +90,8 @@ def open_checkpoint(opening: Opening) -> Opened:
     if checkpoint.module is None:
         _load_weights(model, checkpoint.tensors, architecture)
     mean, std = _normalisation(opening, document, architecture)
+    notes = (*notes, *checkpoint.notes, *found)
+    remark(progress, notes)
     return Opened(
         checkpoint=checkpoint,
         architecture=architecture,
@@ -98,7 +101,7 @@ def open_checkpoint(opening: Opening) -> Opened:
         mean=mean,
         std=std,
         history=tuple(document.get("history") or ()),
-        notes=(*notes, *checkpoint.notes, *found),
+        notes=notes,
     )
 
 

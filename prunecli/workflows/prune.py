@@ -69,7 +69,7 @@ def prune(
     with destination(opening, output, plan_out, force=force):
         run = _Pruning(
             opening=opening,
-            opened=open_checkpoint(opening),
+            opened=open_checkpoint(opening, progress=progress),
             asked=asked,
             bounds=Bounds(min_channels, round_to, tuple(protect), dict(layer_ratio or {}), residual),
             training={"epochs": epochs, "lr": lr, "batch_size": batch_size},

@@ -53,3 +53,10 @@ def test_no_bar_in_ci_or_on_a_dumb_terminal(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
     with progress_bar(quiet=False) as progress:
         assert not isinstance(progress, MovingBar)
+
+
+def test_a_remark_is_told_at_once_and_remembered(capsys):
+    with progress_bar(quiet=False) as progress:
+        progress("taking the bundled sample", 0, 0)
+        assert capsys.readouterr().err == "taking the bundled sample\n"
+        assert progress.told == ["taking the bundled sample"]

@@ -143,7 +143,7 @@ def test_an_unproved_cut_is_not_written(tmp_path, monkeypatch):
 def test_an_output_that_is_there_is_refused_before_any_work(tmp_path, monkeypatch):
     path = tmp_path / "small.safetensors"
     path.write_text("mine")
-    monkeypatch.setattr(story, "open_checkpoint", lambda _: pytest.fail("work was begun"))
+    monkeypatch.setattr(story, "open_checkpoint", lambda *_, **__: pytest.fail("work was begun"))
     with pytest.raises(WrongUse, match="exists"):
         prune(Opening(), ratio=0.5, output=str(path))
     assert path.read_text() == "mine"

@@ -489,6 +489,28 @@ class Amplifying(Plain):
         return y
 
 
+class FunctionalDropout(Plain):
+    def forward(self, x):
+        x = functional.dropout(functional.relu(self.bn1(self.conv1(x))), 0.5, training=self.training)
+        return self.head(self.conv2(x))
+
+
+class StandardisedByBatchNorm(nn.Module):
+    """A weight brought to mean zero and variance one by `batch_norm`, over channels that may leave."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = conv(3, 8)
+        self.weight = nn.Parameter(torch.rand(6, 8, 3, 3))
+        self.gain = nn.Parameter(torch.ones(6))
+        self.head = Head(6)
+
+    def forward(self, x):
+        flat = self.weight.reshape(1, self.weight.shape[0], -1)
+        weight = functional.batch_norm(flat, None, None, weight=self.gain, training=True)
+        return self.head(functional.conv2d(self.stem(x), weight.reshape(self.weight.shape)))
+
+
 class TwoOutputs(nn.Module):
     def __init__(self):
         super().__init__()
@@ -564,5 +586,6 @@ PRUNED_EVERYWHERE = [
     PixelShuffle, Grouped, Depthwise, DepthwiseMultiplier, Transposed, GroupedTransposed, FlattenLinear,
     ChannelsLastFlatten, ConcatenationThenFlatten, SqueezeExcite, OneChannelGate, BareParameters, SharedLayer,
     TiedWeights, PerChannelNorms, LayerNorm, GroupNorm, OverChannels, WeightStandardised, FusedAttention,
-    TorchAttention, PreparedOnce, TwoOutputs, TrainingBranch, WrittenInPlace, UnknownOperator,
+    TorchAttention, PreparedOnce, FunctionalDropout,
+    StandardisedByBatchNorm, TwoOutputs, TrainingBranch, WrittenInPlace, UnknownOperator,
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunecli.errors import WorkFailed
 from prunecli.graph.channel_graph import ChannelGraph
@@ -71,7 +72,7 @@ def verify(
             torch.manual_seed(seed)  # all draw the same numbers where a branch is dropped at random
             return _outputs(run_masked(graph, whole, (x,), marked, trace=number))
 
-        with _plain_attention(), torch.random.fork_rng(devices=[]), torch.no_grad():
+        with _plain_attention(), torch.random.fork_rng(devices=[]), torch.no_grad(), KeepAll():
             expected = masked(x)
             torch.manual_seed(seed)
             absolute, relative = _difference(expected, _outputs(small(x)))
@@ -112,6 +113,28 @@ def _set_mode(model: nn.Module, *, training: bool) -> None:
     for module in model.modules():
         if isinstance(module, DROPOUTS):
             module.eval()
+
+
+class KeepAll(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Dropout that drops nothing, functional dropout too: the two networks would draw different numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = str(func.overloadpacket)
+        if name in {"aten.bernoulli", "aten.bernoulli_"}:
+            result.fill_(1)
+        elif name == "aten.native_dropout":
+            return args[0].clone(), torch.ones_like(result[1])
+        return result
 
 
 @contextmanager

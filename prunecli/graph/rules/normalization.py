@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prunecli.graph.labels import fixed, merge
+from prunecli.graph.labels import fixed, is_fixed, merge
 from prunecli.graph.rules.contract import STATISTICS, Flow, coupling_rule
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ def batch_norm(operation: Operation, flow: Flow) -> None:
     axes = flow.axes(x)
     for constant in constants:
         flow.space.tie(axes[1], flow.axes(constant)[0], WHY)
+    for d, axis in enumerate(axes):
+        if d != 1 and not is_fixed(axis):  # a standardised weight: statistics over its input channels
+            flow.contract(x, d, STATISTICS)
     flow.assign(operation.outputs[0], axes)
     for saved in operation.outputs[1:]:
         per_channel = saved.shape == (x.shape[1],)

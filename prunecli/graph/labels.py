@@ -59,6 +59,11 @@ def removed_positions(axis: Axis, removed: NDArray[np.bool_]) -> NDArray[np.bool
     return np.asarray(removed[axis].any(axis=1), dtype=np.bool_)
 
 
+def kept_count(axis: Axis, removed: NDArray[np.bool_]) -> int:
+    """How many positions stay when the labels marked in `removed` leave."""
+    return len(axis) - int(removed_positions(axis, removed).sum())
+
+
 def _packed(axis: Axis) -> Axis:
     """Each row's labels moved to the left, in their order, zeros to the right."""
     order = np.argsort(axis == 0, axis=1, kind="stable")
@@ -139,11 +144,6 @@ class LabelSpace:
         if odd.any():
             self.pin(first[odd], f"{reason}: products of different factors")
             self.pin(second[odd], f"{reason}: products of different factors")
-
-    def tie_within(self, axis: Axis, reason: str) -> None:
-        """All positions of the axis leave together."""
-        if axis.shape[0] > 1:
-            self.tie(axis[:-1], axis[1:], reason)
 
     def split(self, axis: Axis, sizes: Sequence[int]) -> list[Axis]:
         """The axes of the dimensions that a view makes of one, the first varying slowest.

@@ -71,6 +71,10 @@ class Trace:
         """The path of the module that issued the operation."""
         return self.calls[operation.call].path
 
+    def place_of(self, operation: Operation) -> str:
+        """The same in words: the outermost module has no path."""
+        return self.path_of(operation) or "the network"
+
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every operation while it is active; `before` sees each one before it runs."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from prunecli.graph.channel_graph import ChannelGraph
-from prunecli.graph.labels import removed_positions
+from prunecli.graph.labels import kept_count
 from prunecli.graph.layers import CONVOLUTIONS, TRANSPOSED
 from prunecli.surgery.plan import AttributeChange
 
@@ -36,8 +36,7 @@ def _convolution_groups(graph: ChannelGraph, marked: NDArray[np.bool_]) -> Itera
             operation = trace.operations[literal.operation]
             place = {"aten.convolution": (8,), "aten.native_group_norm": (6,)}.get(operation.name)
             if place == literal.path:
-                kept = len(literal.axis) - int(removed_positions(literal.axis, marked).sum())
-                yield trace.path_of(operation), kept
+                yield trace.path_of(operation), kept_count(literal.axis, marked)
 
 
 def _sizes(module: nn.Module, groups: int | None) -> Sizes:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils import _pytree as pytree
 
 from prunecli.graph.channel_graph import ChannelGraph, first_line
-from prunecli.graph.labels import Axis, removed_positions
+from prunecli.graph.labels import Axis, kept_count
 from prunecli.graph.meta import meta_copy
 from prunecli.graph.propagation import Literal
 from prunecli.graph.tracing import Operation, TensorRef, Trace, example_inputs, record
@@ -57,22 +57,22 @@ class _Watch:
             self.trace.operations[operation.index] if operation.index < len(self.trace.operations) else None
         )
         if whole is None or whole.name != operation.name:
-            reason = f"the forward takes another course in {self.trace.path_of(operation) or 'the network'!r}"
+            reason = f"the forward takes another course in {self.trace.place_of(operation)!r}"
             self.found = Mismatch(self.trace, operation.index, None, None, (), reason)
             raise _Stop
         for scale, expected in zip(_constants(operation), _constants(whole), strict=False):
             if scale != expected:
-                where = self.trace.path_of(whole) or "the network"
+                where = self.trace.place_of(whole)
                 reason = f"{where} computes with {scale:.6g} where the whole network has {expected:.6g}"
                 self.found = Mismatch(self.trace, operation.index, None, None, (), reason)
                 raise _Stop
         for literal in self._by_operation.get(operation.index, ()):
             value = argument(operation.args, literal.path)
             original = argument(whole.args, literal.path)
-            needed = int(len(literal.axis) - removed_positions(literal.axis, self.marked).sum())
+            needed = kept_count(literal.axis, self.marked)
             if value is None or value < 0 or original != len(literal.axis) or value == needed:
                 continue
-            where = self.trace.path_of(whole) or "the network"
+            where = self.trace.place_of(whole)
             reason = f"{where} passes a fixed {value} to {whole.name} where {needed} would be left"
             self.found = Mismatch(self.trace, operation.index, literal, needed, (literal.axis,), reason)
             raise _Stop
@@ -116,7 +116,7 @@ def _run(
         return watch.found
     except Exception as error:
         operation = min(max(watch.reached, 0), len(trace.operations) - 1)
-        where = trace.path_of(trace.operations[operation]) or "the network"
+        where = trace.place_of(trace.operations[operation])
         reason = f"{where} does not follow: {first_line(error)}"
         return Mismatch(trace, operation, None, None, (), reason)
     return _different_shape(graph, marked, number, ran)
@@ -160,9 +160,9 @@ def _different_shape(
     """The first operation whose output has another shape than the labels foresee."""
     trace = graph.traces[number]
     for index, axes in graph.propagation.outputs[number].items():
-        foreseen = tuple(int(len(axis) - removed_positions(axis, marked).sum()) for axis in axes)
+        foreseen = tuple(kept_count(axis, marked) for axis in axes)
         if index >= len(ran.operations) or ran.operations[index].outputs[0].shape != foreseen:
-            where = trace.path_of(trace.operations[index]) or "the network"
+            where = trace.place_of(trace.operations[index])
             reason = f"{where}: {trace.operations[index].name} gives another shape than foreseen"
             return Mismatch(trace, index, None, None, (), reason)
     return None

@@ -18,7 +18,7 @@ FLOORS = (
     {"errors", "progress", "version"},
     {"checkpoints", "registry", "torchvision_import"},
     {"criteria", "graph", "exporters", "architectures", "data"},
-    {"scoring", "surgery", "cost", "training"},
+    {"calibration", "scoring", "surgery", "cost", "training"},
     {"allocation", "analysis", "reports"},
     {"strategies"},
     {"workflows"},

@@ -6,20 +6,25 @@ that names a module under the entry-point group `prunecli.criteria`:
     @criterion("l1", needs=Needs.WEIGHT, source="Li et al. 2017, arXiv:1608.08710")
     def l1_norm(evidence: Evidence) -> Tensor:
         \"\"\"Sum of a filter's absolute weights.\"\"\"
+
+Keyword-only parameters with a default are its options: `entropy(bins=100)` sets one.
 """
 
 from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from prunecli.criteria.evidence import BatchNormEvidence, Evidence
 from prunecli.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+__all__ = ["CRITERIA", "BatchNormEvidence", "Criterion", "Evidence", "Needs", "criterion"]
 
 
 class Needs(enum.Flag):
@@ -28,50 +33,38 @@ class Needs(enum.Flag):
     NOTHING = 0
     WEIGHT = enum.auto()
     BATCH_NORM = enum.auto()
+    COUPLED = enum.auto()
+    COST = enum.auto()
+    SYNAPTIC_FLOW = enum.auto()
+    ACTIVATION = enum.auto()
+    ZERO_SHARE = enum.auto()
+    MAP_RANK = enum.auto()
+    NUCLEAR_DROP = enum.auto()
+    CONSUMERS = enum.auto()
+    GATE_GRADIENT = enum.auto()
+    WEIGHT_GRADIENT = enum.auto()
+    NORM_PRODUCTS = enum.auto()
+    OUTPUT = enum.auto()
+    CURVATURE = enum.auto()
+    HESSIAN_PRODUCT = enum.auto()
+    MOVEMENT = enum.auto()
+    GATE_PATH = enum.auto()
+    ABLATION = enum.auto()
+
+    def parts(self) -> tuple[Needs, ...]:
+        """The single needs in it."""
+        return tuple(need for need in Needs if need in self and need is not Needs.NOTHING)
+
+    @property
+    def attribute(self) -> str:
+        """The attribute of `Evidence` that a single need reads."""
+        return (self.name or "").lower()
 
 
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    # Sums over thousands of weights overflow or stall in half precision (largest float16: 65504).
-    return tensor.float() if tensor.element_size() < 4 else tensor
+WEIGHT_ONLY = Needs.WEIGHT | Needs.BATCH_NORM | Needs.COUPLED | Needs.COST | Needs.SYNAPTIC_FLOW
+"""What is known without running the network on images; everything else takes a calibration."""
 
-
-@dataclass(frozen=True)
-class BatchNormEvidence:
-    """The affine batch normalisation that follows a layer: four tensors of shape (F,)."""
-
-    weight: Tensor
-    """The scale gamma, (F,)."""
-    bias: Tensor
-    """The shift beta, (F,)."""
-    mean: Tensor
-    """The running mean, (F,)."""
-    variance: Tensor
-    """The running variance, (F,)."""
-
-    def __post_init__(self) -> None:
-        for name in ("weight", "bias", "mean", "variance"):
-            object.__setattr__(self, name, _at_least_float32(getattr(self, name)))
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known about one layer's filters. Half-precision tensors are held as float32."""
-
-    layer: str
-    """The module path, as in `layer1.0.conv1`."""
-    weight: Tensor
-    """(F, K): one row a filter, its weights flattened; float32 or float64."""
-    kernel_shape: tuple[int, ...]
-    """The weight's own shape, (F, C / groups, *kernel); (F, C) for a linear layer."""
-    batch_norm: BatchNormEvidence | None = None
-    """The normalisation behind the layer, None when it has none or one without scale and shift."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", _at_least_float32(self.weight))
-
-
-CriterionFunction = Callable[[Evidence], "Tensor"]
+CriterionFunction = Callable[..., "Tensor"]
 
 
 @dataclass(frozen=True)
@@ -87,17 +80,31 @@ class Criterion:
     """The first line of the function's docstring."""
     zero_is_lowest: bool
     """By its definition nothing scores below a filter whose evidence is all zero."""
+    per_batch: bool = False
+    """By its definition the scores depend on how the images are batched."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The function's keyword-only parameters and their defaults."""
 
     def available(self, evidence: Evidence) -> bool:
         """Whether the layer has all that the criterion reads; it is not to be called otherwise."""
-        return Needs.BATCH_NORM not in self.needs or evidence.batch_norm is not None
+        return all(getattr(evidence, need.attribute) is not None for need in self.needs.parts())
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether the network has to be run on images."""
+        return bool(self.needs & ~WEIGHT_ONLY)
 
 
 CRITERIA: Registry[Criterion] = Registry("criterion", package=__package__, group="prunecli.criteria")
 
 
 def criterion(
-    name: str, *, needs: Needs, source: str, zero_is_lowest: bool = False
+    name: str,
+    *,
+    needs: Needs,
+    source: str,
+    zero_is_lowest: bool = False,
+    per_batch: bool = False,
 ) -> Callable[[CriterionFunction], CriterionFunction]:
     """Register the decorated function as the criterion `name`; the function itself stays as it was.
 
@@ -106,7 +113,10 @@ def criterion(
 
     def register(function: CriterionFunction) -> CriterionFunction:
         caption = (inspect.getdoc(function) or "").partition("\n")[0]
-        CRITERIA.register(name, Criterion(name, function, needs, source, caption, zero_is_lowest))
+        parameters = inspect.signature(function).parameters.values()
+        options = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        made = Criterion(name, function, needs, source, caption, zero_is_lowest, per_batch, options)
+        CRITERIA.register(name, made)
         return function
 
     return register

@@ -42,5 +42,5 @@ def compare(
     """
     opened = open_checkpoint(opening)
     graph = build_graph(opened.model, opened.architecture.input_shape)
-    scores = score_filters(opened.model, graph.layers, criteria, seed=seed)
+    scores = score_filters(opened.model, graph, criteria, seed=seed)
     return CompareResult(opened, compare_scores(scores, criteria=criteria, ratios=ratios, top=top))

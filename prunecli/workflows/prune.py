@@ -132,7 +132,7 @@ class _Pruning:
     def choose(self, network: nn.Module, ratio: float) -> Allocation:
         """The channels that leave at `ratio` by the network's present weights."""
         criterion, layers, groups = self.asked["criterion"], self.graph.layers, self.graph.prunable
-        filters = score_filters(network, layers, [criterion], seed=self.asked["seed"])
+        filters = score_filters(network, self.graph, [criterion], seed=self.asked["seed"])
         scores = score_groups(groups, layers, filters, criterion)
         return allocate(self.graph, scores, ratio=ratio, bounds=self.bounds, scope=self.asked["scope"])
 

@@ -70,7 +70,7 @@ def score(opening: Opening, *, criteria: Sequence[str], scope: str = "local", se
     """
     opened = open_checkpoint(opening)
     graph = build_graph(opened.model, opened.architecture.input_shape)
-    filters = score_filters(opened.model, graph.layers, criteria, seed=seed)
+    filters = score_filters(opened.model, graph, criteria, seed=seed)
     groups = {name: score_groups(graph.prunable, graph.layers, filters, name) for name in criteria}
     if scope == "global":
         groups = {

@@ -7,31 +7,14 @@ import sys
 
 import pytest
 import torch
+from criteria.complete import FILTERS
+from criteria.complete import complete as evidence
 
-from prunecli.criteria.contract import CRITERIA, BatchNormEvidence, Evidence, Needs, criterion
+from prunecli.criteria.contract import CRITERIA, Needs, criterion
 from prunecli.errors import WrongUse
 from prunecli.registry import DuplicateName
 
-FILTERS = 12
 NAMES = list(CRITERIA)
-
-
-def evidence(*, layer="conv1", seed=0, order=None, zero=None, dtype=torch.float32, batch_norm=True):
-    generator = torch.Generator().manual_seed(7)
-    weight = torch.randn(FILTERS, 3, 3, 3, generator=generator)
-    norm = [torch.randn(FILTERS, generator=generator) for _ in range(4)]
-    order = torch.arange(FILTERS) if order is None else order
-    if zero is not None:
-        for tensor in (weight, *norm):
-            tensor[zero] = 0
-    rows = [tensor[order].to(dtype) for tensor in norm]
-    return Evidence(
-        layer=layer,
-        weight=weight[order].flatten(1).to(dtype),
-        kernel_shape=tuple(weight.shape),
-        batch_norm=BatchNormEvidence(*rows) if batch_norm else None,
-        seed=seed,
-    )
 
 
 def test_the_built_in_criteria_are_registered():
@@ -104,7 +87,7 @@ def test_a_criterion_says_what_it_is_and_where_it_comes_from(name):
 
 
 def test_available_only_where_the_layer_has_what_is_read():
-    without = evidence(batch_norm=False)
+    without = evidence(without={"batch_norm"})
     assert not CRITERIA["bn_gamma"].available(without)
     assert not CRITERIA["bn_beta"].available(without)
     assert CRITERIA["bn_gamma"].available(evidence())

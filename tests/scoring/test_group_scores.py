@@ -18,7 +18,7 @@ from prunecli.scoring.normalization import NORMALIZATIONS, normalise_scores
 def scored(network, criterion):
     model = networks.randomised(network())
     graph = build_graph(model, (3, 8, 8))
-    filters = score_filters(model, graph.layers, [criterion])
+    filters = score_filters(model, graph, [criterion])
     return model, graph, filters, score_groups(graph.prunable, graph.layers, filters, criterion)
 
 
@@ -50,7 +50,7 @@ def test_what_no_layer_of_a_group_has_is_not_available():
 def test_evidence_holds_one_row_a_filter_also_for_transposed_convolutions():
     model = networks.randomised(networks.Transposed())
     graph = build_graph(model, (3, 8, 8))
-    evidence = collect_evidence(model, next(layer for layer in graph.layers if layer.name == "up"))
+    evidence = collect_evidence(model, graph, next(layer for layer in graph.layers if layer.name == "up"))
     assert evidence.weight.shape == (6, 8 * 4)
     assert torch.equal(evidence.weight[2], model.up.weight[:, 2].reshape(-1))
 
@@ -58,7 +58,7 @@ def test_evidence_holds_one_row_a_filter_also_for_transposed_convolutions():
 def test_every_criterion_scores_every_filter_it_can():
     model = networks.randomised(networks.Plain())
     graph = build_graph(model, (3, 8, 8))
-    scores = score_filters(model, graph.layers, list(CRITERIA))
+    scores = score_filters(model, graph, list(CRITERIA))
     assert {len(values) for values in scores["conv1"].values()} == {8}
 
 

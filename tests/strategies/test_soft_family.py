@@ -49,7 +49,7 @@ def task(epochs=4, ratio=0.5):
     graph = build_graph(model, (1, 8, 8))
 
     def choose(network, share):
-        filters = score_filters(network, graph.layers, ["l2"])
+        filters = score_filters(network, graph, ["l2"])
         return allocate(graph, score_groups(graph.prunable, graph.layers, filters, "l2"), ratio=share)
 
     settings = FitSettings(epochs=epochs, batch_size=20, lr=0.05)

@@ -1,0 +1,109 @@
+"""Gather all the evidence that the chosen criteria need, in one pass over the calibration batches.
+
+Evidence that takes passes of its own (silencing filters one by one, a path of gates, second derivatives, a
+short training) is gathered after it by probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from prunecli.calibration.activations import ActivationObserver, ZeroShareObserver
+from prunecli.calibration.gates import GateGradientObserver
+from prunecli.calibration.observing import CalibrationBatches, Objective, Observer, Probe, Scene
+from prunecli.calibration.watching import Watch, float_images, parameters_wanted, reads_gradients
+from prunecli.criteria.contract import Needs
+from prunecli.progress import Progress, silent
+
+OBSERVERS: Mapping[Needs, type[Observer]] = {
+    Needs.ACTIVATION: ActivationObserver,
+    Needs.ZERO_SHARE: ZeroShareObserver,
+    Needs.GATE_GRADIENT: GateGradientObserver,
+}
+PROBES: Mapping[Needs, Probe] = {}
+
+Gathered = Mapping[str, Mapping[str, Any]]
+"""Layer → attributes of `Evidence` and their values."""
+
+
+def gather(
+    scene: Scene,
+    batches: CalibrationBatches,
+    objective: Objective,
+    *,
+    needs: Needs,
+    progress: Progress = silent,
+) -> dict[str, dict[str, Any]]:
+    """Layer → the attributes of `Evidence` that `needs` names, where the layer can have them.
+
+    `scene.model` runs in evaluation mode and is left as it was; images and labels of `batches` lie on its
+    device.
+    """
+    parts = needs.parts()
+    observers = {need: OBSERVERS[need](scene) for need in parts if need in OBSERVERS}
+    gathered: dict[str, dict[str, Any]] = {layer: {} for layer in scene.layers}
+    with _prepared(scene.model):
+        if observers:
+            observe(scene, batches, objective, list(observers.values()), progress=progress)
+        found = {need: observer.result() for need, observer in observers.items()}
+        for need in parts:
+            if need in PROBES:
+                found[need] = PROBES[need](scene, batches, objective)
+    for need, values in found.items():
+        for layer, value in values.items():
+            gathered[layer][need.attribute] = value
+    return gathered
+
+
+def observe(
+    scene: Scene,
+    batches: CalibrationBatches,
+    objective: Objective,
+    observers: Sequence[Observer],
+    *,
+    progress: Progress = silent,
+) -> None:
+    """Run every batch once, with a backward pass only if an observer reads gradients."""
+    differentiate = reads_gradients(observers)
+    wanted = parameters_wanted(scene, observers)
+    for name, parameter in scene.model.named_parameters():
+        parameter.requires_grad_(name in wanted)
+    done = 0
+    for images, labels in batches:
+        for observer in observers:
+            observer.begin(labels)
+        with torch.set_grad_enabled(differentiate):
+            with Watch(scene, observers, images=len(labels)):
+                losses = objective(scene.model, float_images(images, differentiable=differentiate), labels)
+            if differentiate:
+                losses.each.sum().backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for observer in observers:
+                observer.end()
+        scene.model.zero_grad(set_to_none=True)
+        done += len(labels)
+        progress("calibrate", done, scene.images, {})
+
+
+@contextmanager
+def _prepared(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients left over; afterwards everything as it was."""
+    modes = {path: module.training for path, module in model.named_modules()}
+    wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    try:
+        model.eval()
+        for parameter in model.parameters():
+            parameter.grad = None
+        yield
+    finally:
+        for path, module in model.named_modules():
+            module.training = modes[path]
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(wanted[name])
+            parameter.grad = gradients[name]

@@ -1,4 +1,4 @@
-"""How alike two criteria rank the same units: Spearman, Kendall, and Jaccard of what they remove.
+"""How alike two criteria rank the same units: Spearman, Kendall, and Jaccard and overlap of what they remove.
 
 What cannot be computed is None, never 0 and never NaN: the correlation of a constant ranking, the
 Jaccard index of two empty sets, a layer that one of the two criteria cannot score.
@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from prunecli.scoring.ranking import Scores, removed_set
+from prunecli.analysis.rankings import (
+    PERSISTENCE,
+    Matrix,
+    Rankings,
+    jaccard_matrix,
+    kendall_matrix,
+    rank_scores,
+    rbo_matrix,
+    spearman_matrix,
+)
+from prunecli.scoring.ranking import Scores
 
 LayerScores = Mapping[str, Mapping[str, "Scores | None"]]
 """Layer → criterion → scores (N,), None where the criterion is not defined for the layer."""
@@ -21,100 +30,92 @@ LayerScores = Mapping[str, Mapping[str, "Scores | None"]]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two criteria on one list of units: correlations in −1 … 1, Jaccard in 0 … 1 by ratio."""
+    """Two criteria on one list of units: correlations in −1 … 1, Jaccard by ratio and overlap in 0 … 1."""
 
     spearman: float | None
     kendall: float | None
     jaccard: Mapping[str, float | None]
+    rbo: float | None
+    """Rank-biased overlap of the orders of removal."""
 
     def document(self) -> dict[str, Any]:
-        """The JSON of the three figures."""
-        return {"spearman": self.spearman, "kendall": self.kendall, "jaccard": dict(self.jaccard)}
-
-
-@dataclass(frozen=True)
-class PairAgreement:
-    """Two criteria layer by layer, and the average over the layers where a figure is defined."""
-
-    a: str
-    b: str
-    average: Agreement
-    layers: Mapping[str, Agreement]
-
-    def document(self) -> dict[str, Any]:
-        """The JSON of one pair."""
-        layers = [{"name": name, **layer.document()} for name, layer in self.layers.items()]
-        return {"a": self.a, "b": self.b, **self.average.document(), "layers": layers}
-
-
-@dataclass(frozen=True)
-class GlobalAgreement:
-    """Two criteria on the raw scores of all layers in one list, over layers that both can score."""
-
-    a: str
-    b: str
-    spearman: float | None
-    jaccard: Mapping[str, float | None]
-
-    def document(self) -> dict[str, Any]:
-        """The JSON of one pair."""
-        return {"a": self.a, "b": self.b, "spearman": self.spearman, "jaccard": dict(self.jaccard)}
+        """The JSON of the figures."""
+        return {
+            "spearman": self.spearman,
+            "kendall": self.kendall,
+            "jaccard": dict(self.jaccard),
+            "rbo": self.rbo,
+        }
 
 
 def spearman(a: Scores, b: Scores) -> float | None:
     """Rank correlation of (N,) and (N,), ties by average rank; None when one of them is constant."""
-    return None if _unranked(a, b) else _defined(stats.spearmanr(a, b).statistic)
+    return defined(spearman_matrix(_both(a, b))[0, 1])
 
 
 def kendall(a: Scores, b: Scores) -> float | None:
     """Kendall's tau-b of (N,) and (N,); None when one of them is constant."""
-    return None if _unranked(a, b) else _defined(stats.kendalltau(a, b, variant="b").statistic)
+    return defined(kendall_matrix(_both(a, b))[0, 1])
 
 
 def jaccard(a: Scores, b: Scores, *, ratio: float) -> float | None:
     """|A ∩ B| ÷ |A ∪ B| of what each removes at `ratio`; None when that is nothing."""
-    first, second = removed_set(a, ratio=ratio), removed_set(b, ratio=ratio)
-    return len(first & second) / len(first | second) if first else None
+    return defined(jaccard_matrix(_both(a, b), ratio=ratio)[0, 1])
+
+
+def rbo(a: Scores, b: Scores, *, p: float = PERSISTENCE) -> float | None:
+    """Extrapolated rank-biased overlap of the orders in which (N,) and (N,) are removed; None for N < 2."""
+    return defined(rbo_matrix(_both(a, b), p=p)[0, 1])
 
 
 def mean(figures: Iterable[float | None]) -> float | None:
     """The average of the figures that are defined; None when none is."""
-    defined = [figure for figure in figures if figure is not None]
-    return sum(defined) / len(defined) if defined else None
+    found = [figure for figure in figures if figure is not None]
+    return sum(found) / len(found) if found else None
 
 
-def pair_agreement(scores: LayerScores, *, a: str, b: str, ratios: Sequence[float]) -> PairAgreement:
-    """The criteria `a` and `b` compared inside every layer."""
-    layers = {name: _layer(members.get(a), members.get(b), ratios) for name, members in scores.items()}
-    average = Agreement(
-        spearman=mean(layer.spearman for layer in layers.values()),
-        kendall=mean(layer.kendall for layer in layers.values()),
-        jaccard={str(r): mean(layer.jaccard[str(r)] for layer in layers.values()) for r in ratios},
+def average(layers: Iterable[Agreement], ratios: Sequence[float]) -> Agreement:
+    """Each figure averaged over the layers where it is defined."""
+    layers = tuple(layers)
+    return Agreement(
+        spearman=mean(layer.spearman for layer in layers),
+        kendall=mean(layer.kendall for layer in layers),
+        jaccard={str(ratio): mean(layer.jaccard[str(ratio)] for layer in layers) for ratio in ratios},
+        rbo=mean(layer.rbo for layer in layers),
     )
-    return PairAgreement(a, b, average, layers)
 
 
-def global_agreement(scores: LayerScores, *, a: str, b: str, ratios: Sequence[float]) -> GlobalAgreement:
-    """The criteria `a` and `b` compared over one ranking of all units of all layers."""
-    both = [(members.get(a), members.get(b)) for members in scores.values()]
-    shared = [(first, second) for first, second in both if first is not None and second is not None]
-    if not shared:
-        return GlobalAgreement(a, b, None, {str(ratio): None for ratio in ratios})
-    first = np.concatenate([pair[0] for pair in shared])
-    second = np.concatenate([pair[1] for pair in shared])
-    sets = {str(ratio): jaccard(first, second, ratio=ratio) for ratio in ratios}
-    return GlobalAgreement(a, b, spearman(first, second), sets)
-
-
-def _layer(a: Scores | None, b: Scores | None, ratios: Sequence[float]) -> Agreement:
+def agreement(a: Scores | None, b: Scores | None, *, ratios: Sequence[float], p: float) -> Agreement:
+    """All figures of (N,) and (N,); all None when one of the two is."""
     if a is None or b is None:
-        return Agreement(None, None, {str(ratio): None for ratio in ratios})
-    return Agreement(spearman(a, b), kendall(a, b), {str(r): jaccard(a, b, ratio=r) for r in ratios})
+        return undefined(ratios)
+    figures = figure_matrices(np.stack([a, b]), ratios=ratios, p=p)
+    return from_figures(figures[:, 0, 1].tolist(), ratios)
 
 
-def _unranked(a: Scores, b: Scores) -> bool:
-    return len(a) < 2 or bool(np.ptp(a) == 0) or bool(np.ptp(b) == 0)
+def undefined(ratios: Sequence[float]) -> Agreement:
+    """An agreement in which nothing could be computed."""
+    return Agreement(None, None, {str(ratio): None for ratio in ratios}, None)
 
 
-def _defined(figure: float) -> float | None:
+def figure_matrices(scores: Matrix, *, ratios: Sequence[float], p: float) -> Matrix:
+    """(c, N) → (3 + ratios, c, c): Spearman, Kendall, overlap, and Jaccard at each ratio."""
+    ranked = rank_scores(scores)
+    overlaps = [jaccard_matrix(ranked, ratio=ratio) for ratio in ratios]
+    return np.stack([spearman_matrix(ranked), kendall_matrix(ranked), rbo_matrix(ranked, p=p), *overlaps])
+
+
+def from_figures(figures: Sequence[float], ratios: Sequence[float]) -> Agreement:
+    """An agreement from figures in the order of `figure_matrices`."""
+    rho, tau, overlap, *shares = map(defined, figures)
+    by_ratio = {str(ratio): share for ratio, share in zip(ratios, shares, strict=True)}
+    return Agreement(rho, tau, by_ratio, overlap)
+
+
+def defined(figure: float) -> float | None:
+    """A figure that is a number, None for NaN."""
     return float(figure) if np.isfinite(figure) else None
+
+
+def _both(a: Scores, b: Scores) -> Rankings:
+    return rank_scores(np.stack([a, b]))

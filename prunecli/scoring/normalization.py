@@ -25,14 +25,23 @@ SCALES: dict[str, Callable[[Scores], Scores | float]] = {
     "std": lambda scores: float(scores.std()),
 }
 NORMALIZATIONS = (*SCALES, "rank")
+"""Those that read the scores alone."""
+PER_MAC = "per-MAC"
+"""The one that reads a cost as well: score ÷ MACs that removing one channel of the layer or group saves."""
+ALL_NORMALIZATIONS = (*NORMALIZATIONS, PER_MAC)
 
 
-def normalise_scores(scores: Scores, how: str) -> Scores:
-    """(channels,) scores divided by their mean, l2 norm, maximum, sum or deviation, or their rank share.
+def normalise_scores(scores: Scores, how: str, *, cost: float | None = None) -> Scores:
+    """(channels,) scores over their mean, l2 norm, maximum, sum, deviation or cost, or their rank shares.
 
-    A scale of zero leaves the scores as they are.
+    A scale of zero leaves the scores as they are. `cost` is read by `per-MAC` alone, which without a
+    positive one is a ValueError: a channel that saves nothing has no score for each MAC.
     """
     if how == "rank":
         return _ranks(scores) / scores.size
+    if how == PER_MAC:
+        if cost is None or not cost > 0:
+            raise ValueError(f"per-MAC needs a positive cost, not {cost}")
+        return scores / cost
     scale = SCALES[how](scores)
     return scores / scale if scale else scores

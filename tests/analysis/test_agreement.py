@@ -1,4 +1,4 @@
-"""Correlations and set overlaps against hand arithmetic."""
+"""Correlations and set overlaps of two criteria against hand arithmetic."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from prunecli.analysis.agreement import (
-    global_agreement,
-    jaccard,
-    kendall,
-    mean,
-    pair_agreement,
-    spearman,
-)
+from prunecli.analysis.agreement import agreement, jaccard, kendall, mean, rbo, spearman
 
 UP = np.array([1.0, 2.0, 3.0, 4.0])
 SWAPPED = np.array([2.0, 1.0, 3.0, 4.0])
@@ -51,43 +44,28 @@ def test_jaccard_of_the_removed_sets():
     assert jaccard(UP, SWAPPED, ratio=0.1) is None
 
 
+def test_overlap_of_the_orders_of_removal():
+    # X = 0, 2, 3, 4; p = 1/2: 1/16 + 1/4 + 1/8 + 1/16.
+    assert rbo(UP, SWAPPED, p=0.5) == pytest.approx(0.5)
+    assert rbo(UP, UP) == pytest.approx(1)
+    # Equal scores go by index, as they do when they are removed.
+    assert rbo(UP, np.ones(4)) == pytest.approx(1)
+    assert rbo(np.ones(1), np.ones(1)) is None
+
+
+def test_all_figures_together_are_those_one_by_one():
+    found = agreement(UP, SWAPPED, ratios=[0.5, 0.25], p=0.5)
+    assert found.document() == {
+        "spearman": pytest.approx(0.8),
+        "kendall": pytest.approx(4 / 6),
+        "jaccard": {"0.5": 1.0, "0.25": 0.0},
+        "rbo": pytest.approx(0.5),
+    }
+    absent = agreement(UP, None, ratios=[0.5], p=0.9)
+    assert absent.document() == {"spearman": None, "kendall": None, "jaccard": {"0.5": None}, "rbo": None}
+
+
 def test_a_mean_skips_what_is_undefined():
     assert mean([0.5, None, 1.0]) == 0.75
     assert mean([None, None]) is None
     assert mean([]) is None
-
-
-def test_a_pair_is_averaged_over_the_layers_where_it_is_defined():
-    scores = {
-        "one": {"l1": UP, "l2": SWAPPED},
-        "two": {"l1": UP, "l2": -UP},
-        "constant": {"l1": UP, "l2": np.ones(4)},
-        "absent": {"l1": UP, "l2": None},
-    }
-    pair = pair_agreement(scores, a="l1", b="l2", ratios=[0.5])
-    assert pair.average.spearman == pytest.approx((0.8 - 1) / 2)
-    assert pair.average.kendall == pytest.approx((4 / 6 - 1) / 2)
-    # The constant layer removes its first two by index, as the rising one does.
-    assert pair.average.jaccard == {"0.5": pytest.approx((1 + 0 + 1) / 3)}
-    assert pair.layers["constant"].spearman is None
-    assert pair.layers["absent"].jaccard == {"0.5": None}
-    assert [layer["name"] for layer in pair.document()["layers"]] == ["one", "two", "constant", "absent"]
-
-
-def test_the_global_ranking_sees_scales_that_layers_hide():
-    # Inside each layer the two agree wholly; across layers they disagree about which is small.
-    scores = {
-        "one": {"l1": UP, "l2": 100 * UP},
-        "two": {"l1": 100 * UP, "l2": UP},
-        "absent": {"l1": UP, "l2": None},
-    }
-    overall = global_agreement(scores, a="l1", b="l2", ratios=[0.5])
-    assert overall.jaccard == {"0.5": 0.0}
-    # Ranks 1-4 and 5-8 change places: Σd² = 8·16, 1 − 6·128 / (8·63).
-    assert overall.spearman == pytest.approx(1 - 6 * 128 / (8 * 63))
-    assert pair_agreement(scores, a="l1", b="l2", ratios=[0.5]).average.spearman == pytest.approx(1)
-
-
-def test_a_global_pair_without_a_common_layer_is_undefined():
-    overall = global_agreement({"one": {"l1": UP, "l2": None}}, a="l1", b="l2", ratios=[0.5])
-    assert overall.document() == {"a": "l1", "b": "l2", "spearman": None, "jaccard": {"0.5": None}}

@@ -1,0 +1,237 @@
+"""What criteria say, drawn: agreement of every pair, ranks in one layer, scores layer by layer.
+
+Figures are drawn without a display, and the same data gives the same bytes. They are drawn from the JSON
+documents of `score` and `compare`, so what is drawn is what was printed.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunecli.checkpoints import Written, write_whole
+from prunecli.errors import WorkFailed, WrongUse
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = ("png", "svg", "pdf")
+WITH_NUMBERS = 24
+"""Up to so many criteria the cells of a heatmap carry their number."""
+_DOTS_PER_INCH = 150
+
+Matrix = NDArray[np.float64]
+
+
+def picture_format(path: str) -> str:
+    """The format that the file's ending names; raises WrongUse for another than png, svg and pdf."""
+    ending = Path(path).suffix.lstrip(".").lower()
+    if ending not in FORMATS:
+        raise WrongUse(
+            f"{path!r} names no picture that can be drawn", hints=[f"valid endings: .{', .'.join(FORMATS)}"]
+        )
+    return ending
+
+
+def write_picture(figure: Figure, path: str, *, force: bool = False) -> Written:
+    """Write the figure in the format of the path's ending, whole or not at all."""
+    data = encoded(figure, picture_format(path))
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    return write_whole(
+        path,
+        write,
+        verify=lambda temporary: _same(temporary, data),
+        expected_bytes=len(data),
+        force=force,
+    )
+
+
+def encoded(figure: Figure, kind: str) -> bytes:
+    """The figure as the bytes of a file of `kind`, the same for the same figure."""
+    import matplotlib as mpl
+    from matplotlib.text import Text
+
+    # A layer's name may hold dollar signs, which are no formula here.
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    # No time of making, and names in SVG that follow from the content.
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "prunecli", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format=kind, dpi=_DOTS_PER_INCH, bbox_inches="tight", metadata=undated)
+    return buffer.getvalue()
+
+
+def agreement_heatmaps(document: Mapping[str, Any], *, panels: Sequence[str] | None = None) -> Figure:
+    """Criteria against criteria: Spearman inside layers, then the Jaccard index at each ratio.
+
+    `document` is the JSON of `compare`. Criteria that rank alike stand together. `panels` chooses among
+    "spearman" and the ratios.
+    """
+    criteria: list[str] = list(document["criteria"])
+    ratios = [str(ratio) for ratio in document["ratios"]]
+    correlation = _matrix(criteria, document["pairs"], lambda pair: pair["spearman"])
+    order = order_by_likeness(correlation)
+    names = [criteria[at] for at in order]
+    found = {"spearman": ("Spearman, mean over layers", correlation, -1.0, "RdBu")}
+    for ratio in ratios:
+        overlap = _matrix(criteria, document["pairs"], _jaccard_at(ratio))
+        found[ratio] = (f"Jaccard of what goes at {ratio}", overlap, 0.0, "Blues")
+    drawn = [found[panel] for panel in (found if panels is None else panels)]
+    cell = 0.42 if len(criteria) <= WITH_NUMBERS else 0.26
+    side = max(3.2, cell * len(criteria) + 1.9)
+    figure, axes = _figure(1, len(drawn), width=side * len(drawn), height=side)
+    for axis, (title, matrix, least, colours) in zip(axes, drawn, strict=True):
+        _heatmap(axis, matrix[np.ix_(order, order)], names, title=title, least=least, colours=colours)
+    return figure
+
+
+def rank_pictures(document: Mapping[str, Any], layer: str) -> Figure:
+    """Ranks of one layer's filters by each criterion against each other one: a point a filter.
+
+    `document` is the JSON of `score`. Raises WrongUse for a layer that no two criteria score.
+    """
+    found = {each["name"]: each["scores"] for each in document["layers"]}
+    if layer not in found:
+        raise WrongUse(f"no layer is called {layer!r}", hints=["see: prunecli inspect"])
+    scores = {name: np.asarray(values) for name, values in found[layer].items() if values is not None}
+    if len(scores) < 2:
+        raise WrongUse(f"fewer than two of the criteria score {layer!r}")
+    names = list(scores)
+    ranks = {name: _ranks(values) for name, values in scores.items()}
+    count = len(names)
+    figure, axes = _figure(count, count, width=1.5 * count + 1, height=1.5 * count + 1)
+    size = max(1.0, 14 - 0.02 * len(next(iter(ranks.values()))))
+    for row, below in enumerate(names):
+        for column, across in enumerate(names):
+            axis = axes[row * count + column]
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if row == column:
+                axis.hist(scores[across], bins=20, color="#8a97a8")
+            else:
+                axis.scatter(ranks[across], ranks[below], s=size, color="#1f5fa8", linewidths=0)
+            if row == count - 1:
+                axis.set_xlabel(across, fontsize=8)
+            if column == 0:
+                axis.set_ylabel(below, fontsize=8)
+    figure.suptitle(f"{layer}: rank of each filter by one criterion against another", fontsize=10)
+    return figure
+
+
+def score_distributions(document: Mapping[str, Any]) -> Figure:
+    """The scores of every layer's filters, one panel a criterion, each layer's divided by its mean |score|.
+
+    `document` is the JSON of `score`. A box that is a line is a criterion that cannot tell filters apart.
+    """
+    criteria: list[str] = list(document["criteria"])
+    layers = document["layers"]
+    columns = min(3, len(criteria))
+    rows = math.ceil(len(criteria) / columns)
+    width = max(4.0, 0.16 * len(layers) + 1.5)
+    figure, axes = _figure(rows, columns, width=width * columns, height=3.4 * rows)
+    for axis, criterion in zip(axes, criteria, strict=False):
+        given = [(layer["name"], layer["scores"].get(criterion)) for layer in layers]
+        values = [np.asarray(scores) / _size(scores) for _, scores in given if scores is not None]
+        names = [name for name, scores in given if scores is not None]
+        axis.set_title(criterion, fontsize=9)
+        if not values:
+            axis.text(0.5, 0.5, "not available", ha="center", va="center", transform=axis.transAxes)
+            continue
+        axis.boxplot(values, showfliers=False, widths=0.6, medianprops={"color": "#b3401f"})
+        axis.set_xticks(range(1, len(names) + 1), names, rotation=90, fontsize=5)
+        axis.tick_params(axis="y", labelsize=6)
+    for axis in axes[len(criteria) :]:
+        axis.set_visible(False)
+    figure.supylabel("score ÷ mean |score| of the layer", fontsize=8)
+    return figure
+
+
+def order_by_likeness(correlation: Matrix) -> list[int]:
+    """An order of criteria in which those that rank alike stand together; what is undefined counts as 0."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(correlation) < 3:
+        return list(range(len(correlation)))
+    distance = 1 - np.nan_to_num(correlation)
+    np.fill_diagonal(distance, 0)
+    joined = linkage(squareform(distance, checks=False), method="average")
+    return [int(leaf) for leaf in leaves_list(joined)]
+
+
+def _heatmap(
+    axis: Axes, matrix: Matrix, names: Sequence[str], *, title: str, least: float, colours: str
+) -> None:
+    import matplotlib as mpl
+
+    shades = mpl.colormaps[colours].with_extremes(bad="#d9d9d9")
+    axis.imshow(np.ma.masked_invalid(matrix), vmin=least, vmax=1, cmap=shades)
+    axis.set_title(title, fontsize=9)
+    axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axis.set_yticks(range(len(names)), names, fontsize=7)
+    if len(names) > WITH_NUMBERS:
+        return
+    for row, column in np.ndindex(*matrix.shape):
+        value = matrix[row, column]
+        text = "–" if np.isnan(value) else f"{value:.2f}".replace("0.", ".", 1)
+        dark = abs(value) > 0.65
+        axis.text(
+            column, row, text, ha="center", va="center", fontsize=5.5, color="white" if dark else "black"
+        )
+
+
+def _matrix(criteria: Sequence[str], pairs: Sequence[Mapping[str, Any]], figure: Any) -> Matrix:
+    at = {name: index for index, name in enumerate(criteria)}
+    matrix = np.full((len(criteria), len(criteria)), np.nan)
+    np.fill_diagonal(matrix, 1)
+    for pair in pairs:
+        value = figure(pair)
+        a, b = at[pair["a"]], at[pair["b"]]
+        matrix[a, b] = matrix[b, a] = np.nan if value is None else value
+    return matrix
+
+
+def _jaccard_at(ratio: str) -> Any:
+    return lambda pair: pair["jaccard"].get(ratio)
+
+
+def _ranks(values: Matrix) -> Matrix:
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values), dtype=np.float64)
+
+
+def _size(scores: Sequence[float]) -> float:
+    return float(np.abs(np.asarray(scores)).mean()) or 1.0
+
+
+def _figure(rows: int, columns: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure without a display, and its panels row by row."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise WorkFailed(
+            "pictures are drawn by matplotlib, which is not installed",
+            hints=["install it: pip install 'prunecli[plot]'"],
+        ) from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(panels.flat)
+
+
+def _same(path: Path, data: bytes) -> None:
+    if path.read_bytes() != data:
+        raise WorkFailed(f"{path.name} was read back with other bytes than were written")

@@ -1,0 +1,122 @@
+"""Small documents of `compare` and `score`, written by hand, with a name that a page must not run."""
+
+from __future__ import annotations
+
+HOSTILE = "<script>alert(1)</script>"
+FACTS = {"torch": "2.12.0", "Python": "3.11.7"}
+COMMAND = "prunecli compare 'a b.pt' --criteria l1,l2 --report out.html"
+CHECKPOINT = {"path": f"models/{HOSTILE}.pt", "sha256": "ab12" * 16, "architecture": "cifar/resnet20"}
+CRITERIA = ["l1", "l2", "apoz"]
+
+
+def _agreement(spearman, jaccard, **further):
+    return {"spearman": spearman, "kendall": spearman, "jaccard": {"0.5": jaccard}, "rbo": jaccard, **further}
+
+
+def _pair(a, b, spearman, jaccard):
+    undefined = _agreement(None, None, name=HOSTILE)
+    layers = [_agreement(spearman, jaccard, name="conv1"), undefined]
+    interval = {"spearman": None if spearman is None else [spearman - 0.125, spearman]}
+    return _agreement(spearman, jaccard, a=a, b=b, interval=interval, layers=layers)
+
+
+def compared(**changed):
+    """The document of `compare` with every key that it can have; a key that is None is left out."""
+    pairs = [
+        _pair("l1", "l2", 0.9238297, 0.875),
+        _pair("l1", "apoz", -0.00012345, 0.125),
+        _pair("l2", "apoz", None, None),
+    ]
+    scaled = [{key: pair[key] for key in ("a", "b", "spearman", "jaccard", "rbo")} for pair in pairs]
+    layers = [{"name": "conv1", "cv": 0.25, "gap": 0.5}, {"name": HOSTILE, "cv": None, "gap": None}]
+    indices = {"l1": [12, 3, 4], "l2": [12, 4, 3], "apoz": None}
+    document = {
+        "schema": "prunecli.compare/1",
+        "version": "0.1.0",
+        "checkpoint": CHECKPOINT,
+        "data": {"name": "digits", "images": 512, "batches": 8, "batch_size": 64, "fingerprint": "c0ffee"},
+        "criteria": CRITERIA,
+        "ratios": [0.5],
+        "rbo_p": 0.9,
+        "pairs": pairs,
+        "global": [{**pair, "kendall": 0.5} for pair in scaled],
+        "global_by_normalization": [
+            {"normalization": "none", "pairs": scaled, "left_out": []},
+            {"normalization": "per-MAC", "pairs": scaled[:1], "left_out": [HOSTILE]},
+        ],
+        "applicability": [{"criterion": name, "cv": 0.25, "layers": layers} for name in CRITERIA],
+        "first_pruned": [{"layer": name, "indices": indices} for name in ("conv1", HOSTILE)],
+        "noise": [
+            _agreement(1.0, 1.0, criterion="l1", exact=True, layers=[]),
+            _agreement(
+                0.625, 0.5, criterion="apoz", exact=False, layers=[_agreement(0.5, 0.5, name=HOSTILE)]
+            ),
+        ],
+        "cwda": [
+            _distribution("conv1", "outside the assumption: first layer"),
+            _distribution(HOSTILE, "not normal (12% of filters pass, skew 2, excess kurtosis 3)"),
+            _distribution("conv3", "holds"),
+        ],
+        "judgement": [
+            {
+                "criterion": name,
+                "oracle_spearman": agreement,
+                "cuts": [
+                    {
+                        "ratio": 0.5,
+                        "loss": loss,
+                        "accuracy": 80.0,
+                        "output_error": 0.25,
+                        "params": 1234567,
+                        "macs": 7654321,
+                    }
+                ],
+            }
+            for name, agreement, loss in (("l1", 0.5, 1.5), ("l2", 0.25, 2.5), ("apoz", None, None))
+        ],
+        "judgement_before": {"images": 512, "loss": 0.25, "accuracy": 92.5},
+        "oracle_foretells": [{"ratio": 0.5, "spearman": 0.75}],
+        "gates": [_gate("l1", "apoz", 0.125, met=True), _gate("l1", "l2", 0.875, met=False)],
+        "remarks": [f"l1 and l2 choose the same filters in {HOSTILE}", "apoz has no contrast"],
+    }
+    return {key: value for key, value in {**document, **changed}.items() if value is not None}
+
+
+def _distribution(name, verdict):
+    figures = {"normal_share": 0.125, "mean_over_std": 1e-7, "variance_cv": 1.25, "variance_cv_excess": 0.5}
+    further = {"variance_cv_expected": 0.75, "skew": 2.0, "abs_skew": 2.5, "excess_kurtosis": 3.0}
+    return {"name": name, "filters": 16, "dimension": 144, "verdict": verdict, **figures, **further}
+
+
+def _gate(a, b, value, *, met):
+    return {"metric": "jaccard", "limit": 0.8, "a": a, "b": b, "value": value, "met": met, "ratio": 0.5}
+
+
+def scored(**changed):
+    """The document of `score`; the criteria part in the layer with the hostile name."""
+    layers = [
+        {
+            "name": "conv1",
+            "type": "Conv2d",
+            "filters": 4,
+            "scores": {"l1": [1.0, 2.0, 3.0, 4.0], "l2": [1.0, 2.0, 3.0, 5.0], "apoz": None},
+        },
+        {
+            "name": HOSTILE,
+            "type": "Conv2d",
+            "filters": 4,
+            "scores": {"l1": [1.0, 2.0, 3.0, 4.0], "l2": [4.0, 3.0, 2.0, 1.0], "apoz": [0.0, 0.0, 0.0, 0.0]},
+        },
+    ]
+    document = {
+        "schema": "prunecli.score/1",
+        "version": "0.1.0",
+        "checkpoint": CHECKPOINT,
+        "criteria": CRITERIA,
+        "scope": "local",
+        "data": None,
+        "layers": layers,
+        "groups": [{"name": HOSTILE, "channels": 4, "scores": layers[1]["scores"]}],
+        "output": None,
+    }
+    return {**document, **changed}

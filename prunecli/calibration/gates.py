@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from prunecli.calibration.observing import Observer, Scene
+from prunecli.calibration.per_image import products
 from prunecli.calibration.places import Place
 from prunecli.criteria.evidence import GateGradientEvidence
 from prunecli.graph.coupling import leaving_with
@@ -30,7 +31,7 @@ class GateGradientObserver(Observer):
 
     def map_gradient(self, place: Place, feature_map: Tensor, gradient: Tensor) -> None:
         """Add the slopes of one call: both (B, F, P)."""
-        slopes = torch.einsum("bfp,bfp->bf", feature_map, gradient)
+        slopes = products(feature_map, gradient)
         known = self._batch.get(place.layer)
         self._batch[place.layer] = slopes if known is None else known + slopes
         self._positions[place.layer] = feature_map.shape[2]

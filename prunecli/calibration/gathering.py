@@ -13,19 +13,41 @@ from typing import Any
 import torch
 from torch import nn
 
+from prunecli.calibration.ablation import ablate
 from prunecli.calibration.activations import ActivationObserver, ZeroShareObserver
+from prunecli.calibration.gate_path import integrate_gates
 from prunecli.calibration.gates import GateGradientObserver
+from prunecli.calibration.gradients import CurvatureObserver, NormProductsObserver, WeightGradientObserver
+from prunecli.calibration.hessian import hessian_gradient_products
+from prunecli.calibration.maps import MapRankObserver, NuclearDropObserver
+from prunecli.calibration.movement import observe_movement
 from prunecli.calibration.observing import CalibrationBatches, Objective, Observer, Probe, Scene
-from prunecli.calibration.watching import Watch, float_images, parameters_wanted, reads_gradients
+from prunecli.calibration.outputs import OutputObserver
+from prunecli.calibration.patches import ConsumerObserver
+from prunecli.calibration.synaptic_flow import synaptic_flow
+from prunecli.calibration.watching import Watch, parameters_wanted, reads_gradients, start_of_graph
 from prunecli.criteria.contract import Needs
 from prunecli.progress import Progress, silent
 
 OBSERVERS: Mapping[Needs, type[Observer]] = {
     Needs.ACTIVATION: ActivationObserver,
     Needs.ZERO_SHARE: ZeroShareObserver,
+    Needs.MAP_RANK: MapRankObserver,
+    Needs.NUCLEAR_DROP: NuclearDropObserver,
+    Needs.CONSUMERS: ConsumerObserver,
     Needs.GATE_GRADIENT: GateGradientObserver,
+    Needs.WEIGHT_GRADIENT: WeightGradientObserver,
+    Needs.NORM_PRODUCTS: NormProductsObserver,
+    Needs.OUTPUT: OutputObserver,
+    Needs.CURVATURE: CurvatureObserver,
 }
-PROBES: Mapping[Needs, Probe] = {}
+PROBES: Mapping[Needs, Probe] = {
+    Needs.SYNAPTIC_FLOW: synaptic_flow,
+    Needs.HESSIAN_PRODUCT: hessian_gradient_products,
+    Needs.MOVEMENT: observe_movement,
+    Needs.GATE_PATH: integrate_gates,
+    Needs.ABLATION: ablate,
+}
 
 Gathered = Mapping[str, Mapping[str, Any]]
 """Layer → attributes of `Evidence` and their values."""
@@ -48,12 +70,13 @@ def gather(
     observers = {need: OBSERVERS[need](scene) for need in parts if need in OBSERVERS}
     gathered: dict[str, dict[str, Any]] = {layer: {} for layer in scene.layers}
     with _prepared(scene.model):
+        lost: Mapping[str, set[str]] = {}
         if observers:
-            observe(scene, batches, objective, list(observers.values()), progress=progress)
-        found = {need: observer.result() for need, observer in observers.items()}
+            lost = observe(scene, batches, objective, list(observers.values()), progress=progress)
+        found = {need: _complete(observer, lost) for need, observer in observers.items()}
         for need in parts:
             if need in PROBES:
-                found[need] = PROBES[need](scene, batches, objective)
+                found[need] = PROBES[need](scene, batches, objective, progress)
     for need, values in found.items():
         for layer, value in values.items():
             gathered[layer][need.attribute] = value
@@ -67,27 +90,41 @@ def observe(
     observers: Sequence[Observer],
     *,
     progress: Progress = silent,
-) -> None:
-    """Run every batch once, with a backward pass only if an observer reads gradients."""
+) -> dict[str, set[str]]:
+    """Run every batch once, with a backward pass only if an observer reads gradients.
+
+    Returns method of observers → layers that it was not shown all calls of.
+    """
     differentiate = reads_gradients(observers)
     wanted = parameters_wanted(scene, observers)
     for name, parameter in scene.model.named_parameters():
         parameter.requires_grad_(name in wanted)
     done = 0
+    lost: dict[str, set[str]] = {}
     for images, labels in batches:
         for observer in observers:
             observer.begin(labels)
         with torch.set_grad_enabled(differentiate):
-            with Watch(scene, observers, images=len(labels)):
-                losses = objective(scene.model, float_images(images, differentiable=differentiate), labels)
+            with Watch(scene, observers, images=len(labels)) as watch:
+                losses = objective(scene.model, start_of_graph(images, observers), labels)
             if differentiate:
                 losses.each.sum().backward()  # type: ignore[no-untyped-call]
+        del losses  # and with it the graph
         with torch.no_grad():
             for observer in observers:
                 observer.end()
+        for method, layers in watch.lost().items():
+            lost.setdefault(method, set()).update(layers)
         scene.model.zero_grad(set_to_none=True)
         done += len(labels)
         progress("calibrate", done, scene.images, {})
+    return lost
+
+
+def _complete(observer: Observer, lost: Mapping[str, set[str]]) -> dict[str, Any]:
+    """What an observer found, without the layers that it has not seen all of."""
+    partly_seen = {layer for method, layers in lost.items() if observer.overrides(method) for layer in layers}
+    return {layer: value for layer, value in observer.result().items() if layer not in partly_seen}
 
 
 @contextmanager

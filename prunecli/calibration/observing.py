@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from prunecli.calibration.places import Place, find_places
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.layers import Layer
+from prunecli.progress import Progress
 
 CalibrationBatches = Iterable[tuple[Tensor, Tensor]]
 """Normalised images (B, C, H, W) and labels (B,), the same at every iteration."""
@@ -33,6 +34,23 @@ class Losses:
 
 Objective = Callable[[nn.Module, Tensor, Tensor], Losses]
 """From a network, images and labels to the losses, differentiable where gradients are on."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCall:
+    """One call of a layer: the torch function, what it read and how it was set."""
+
+    place: Place
+    function: str
+    """As in `conv2d`, `conv_transpose1d`, `linear`."""
+    inputs: Tensor | None
+    """What it read, float32 or better; None when no observer reads inputs."""
+    gradient: Tensor
+    """The gradient at what it made, of the same shape as that, float32 or better."""
+    settings: Mapping[str, Any]
+    """Stride, padding, dilation, groups … as far as they were given; empty for a linear function."""
+    images: int
+    """B. Windows and patches may lie in the first dimension beside the images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +87,14 @@ class Observer:
     """Gathers one piece of evidence. Maps are (B, F, P): images, filters, positions, float32 or better.
 
     Gradients are those of the sum of the batch's losses, so that an image's share is its own loss's gradient.
-    A layer that is called several times is shown each call.
+    A layer that is called several times is shown each call; one whose calls could not all be shown is left
+    out of the result afterwards.
     """
 
     reads_weight_gradients: ClassVar[bool] = False
     reads_norm_gradients: ClassVar[bool] = False
+    reads_inputs: ClassVar[bool] = False
+    """Whether `output_gradient` has to know what the layer read."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -87,7 +108,10 @@ class Observer:
     def mapped(self, place: Place, feature_map: Tensor) -> None:
         """The feature map (B, F, P) of a call is there."""
 
-    def output_gradient(self, place: Place, inputs: Tensor, output: Tensor, gradient: Tensor) -> None:
+    def pictured(self, place: Place, feature_map: Tensor) -> None:
+        """The same as (B, F, H, W), for a call whose feature maps have two dimensions."""
+
+    def output_gradient(self, call: LayerCall, output: Tensor, gradient: Tensor) -> None:
         """The gradient (B, F, P) at a layer's output (B, F, P)."""
 
     def map_gradient(self, place: Place, feature_map: Tensor, gradient: Tensor) -> None:
@@ -106,4 +130,4 @@ class Observer:
         return getattr(cls, method) is not getattr(Observer, method)
 
 
-Probe = Callable[[Scene, CalibrationBatches, Objective], dict[str, Any]]
+Probe = Callable[[Scene, CalibrationBatches, Objective, Progress], dict[str, Any]]

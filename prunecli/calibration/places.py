@@ -8,7 +8,7 @@ channels), comes in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,9 @@ ACTIVATIONS = {
 # In evaluation mode these hand their input on.
 IDLE = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"}
 
+# How many images there are on the meta device: no other dimension of a network is a multiple of it.
+MANY_IMAGES = 1009
+
 
 @dataclass(frozen=True)
 class Place:
@@ -71,6 +74,8 @@ class Event:
     weight: int | None
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    shape: tuple[int, ...]
+    """Of the first output."""
 
 
 class FunctionRecorder(TorchFunctionMode):
@@ -93,24 +98,29 @@ class FunctionRecorder(TorchFunctionMode):
             self._alive.extend((inputs, outputs))
             name = function_name(func)
             weight = id(weight_of(args, kwargs)) if name in LAYERS else None
-            self.events.append(
-                Event(name, weight, tuple(id(t) for t in inputs), tuple(id(t) for t in outputs))
-            )
+            read, made = (tuple(id(tensor) for tensor in tensors) for tensors in (inputs, outputs))
+            self.events.append(Event(name, weight, read, made, tuple(outputs[0].shape)))
         return result
 
 
 def find_places(graph: ChannelGraph) -> dict[str, tuple[Place, ...]]:
-    """Layer → its calls, found on the meta device; layers that are called in no known way are left out."""
+    """Layer → its calls, found on the meta device.
+
+    Layers that are called in no known way are left out, and those whose output has not images in its first
+    dimension or not one channel a filter (a grouped transposed convolution has several).
+    """
     model = graph.model
     recorder = FunctionRecorder()
     was_training = model.training
     try:
         with torch.no_grad(), recorder:
-            model.eval()(*example_inputs(model, graph.input_shape))
+            model.eval()(*example_inputs(model, graph.input_shape, batch=MANY_IMAGES))
     finally:
         model.train(was_training)
     named = layer_weights(graph, model)
     places: dict[str, list[Place]] = {}
+    strange: set[str] = set()
+    filters = {layer.name: layer.channels for layer in graph.layers}
     for index, event in enumerate(recorder.events):
         layer = named.get(event.weight) if event.weight is not None else None
         if layer is None:
@@ -118,7 +128,10 @@ def find_places(graph: ChannelGraph) -> dict[str, tuple[Place, ...]]:
         calls = places.setdefault(layer, [])
         axis = 1 if event.name in CONVOLUTIONS else -1
         calls.append(Place(layer, len(calls), _chain(recorder.events, index), axis))
-    return {layer: tuple(calls) for layer, calls in places.items()}
+        channels = event.shape[axis] if len(event.shape) > 1 else 0
+        if event.shape[0] % MANY_IMAGES or channels != filters[layer]:
+            strange.add(layer)
+    return {layer: tuple(calls) for layer, calls in places.items() if layer not in strange}
 
 
 def layer_weights(graph: ChannelGraph, model: nn.Module) -> dict[int | None, str]:
@@ -132,7 +145,7 @@ def function_name(func: Callable[..., Any]) -> str:
     return name if name.startswith("__") else name.rstrip("_")
 
 
-def weight_of(args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def weight_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """The weight that a convolution or linear function was called with."""
     return args[1] if len(args) > 1 else kwargs.get("weight")
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@criterion("random", needs=Needs.NOTHING, source="Mittal et al. 2018, arXiv:1801.10447")
+@criterion("random", needs=Needs.SEED, source="Mittal et al. 2018, arXiv:1801.10447")
 def uniform(evidence: Evidence) -> Tensor:
     """A uniform random number for every filter, drawn from the seed and the layer's name.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prunecli.criteria.contract import BatchNormEvidence, Evidence, Needs, criterion
+from prunecli.criteria.rows import lengths, representable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,3 +41,25 @@ def absolute_shift(evidence: Evidence) -> Tensor:
     Raises ValueError for a layer without batch normalisation.
     """
     return _batch_norm(evidence).bias.abs()
+
+
+@criterion(
+    "bn_folded",
+    needs=Needs.WEIGHT | Needs.BATCH_NORM,
+    source="Jacob et al. 2018, arXiv:1712.05877 (the folding)",
+    zero_is_lowest=True,
+)
+def folded_length(evidence: Evidence) -> Tensor:
+    """Euclidean length of a filter once its batch norm is folded into it.
+
+    score_f = |γ_f| ‖F_f‖₂ / sqrt(var_f + ε)                (F, K), (F,) → (F,)
+
+    Raises ValueError for a layer without batch normalisation.
+    """
+    import torch
+
+    norm = _batch_norm(evidence)
+    length = norm.weight.double().abs() * lengths(evidence.weight).double()
+    # A channel that never varied and no ε would divide by zero.
+    deviation = (norm.variance.double() + norm.epsilon).clamp(min=torch.finfo(torch.float64).tiny).sqrt()
+    return representable(length / deviation, evidence.weight)

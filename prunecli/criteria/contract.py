@@ -28,9 +28,10 @@ __all__ = ["CRITERIA", "BatchNormEvidence", "Criterion", "Evidence", "Needs", "c
 
 
 class Needs(enum.Flag):
-    """What a criterion reads from the evidence; `NOTHING` reads only how many filters there are."""
+    """What a criterion reads from the evidence; how many filters there are it always knows."""
 
     NOTHING = 0
+    SEED = enum.auto()
     WEIGHT = enum.auto()
     BATCH_NORM = enum.auto()
     COUPLED = enum.auto()
@@ -61,7 +62,9 @@ class Needs(enum.Flag):
         return (self.name or "").lower()
 
 
-WEIGHT_ONLY = Needs.WEIGHT | Needs.BATCH_NORM | Needs.COUPLED | Needs.COST | Needs.SYNAPTIC_FLOW
+WEIGHT_ONLY = (
+    Needs.SEED | Needs.WEIGHT | Needs.BATCH_NORM | Needs.COUPLED | Needs.COST | Needs.SYNAPTIC_FLOW
+)
 """What is known without running the network on images; everything else takes a calibration."""
 
 CriterionFunction = Callable[..., "Tensor"]
@@ -93,6 +96,11 @@ class Criterion:
     def needs_data(self) -> bool:
         """Whether the network has to be run on images."""
         return bool(self.needs & ~WEIGHT_ONLY)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the scores follow from the network alone, and from no choice of images or seed."""
+        return not self.needs_data and Needs.SEED not in self.needs
 
 
 CRITERIA: Registry[Criterion] = Registry("criterion", package=__package__, group="prunecli.criteria")

@@ -1,69 +1,134 @@
-"""What removing one channel saves, from the traced shapes."""
+"""What removing one channel saves, from the traced shapes and labels: nothing is cut to find it out.
+
+A dimension of `s` positions that loses `r` of them with a channel keeps the share 1 − r/s; a tensor keeps the
+product of its dimensions' shares, and so do the multiply-accumulates of an operation, which are the product of
+the sizes that it runs over.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prunecli.criteria.evidence import ChannelCost
 from prunecli.graph.channel_graph import ChannelGraph
-from prunecli.graph.coupling import leaving_with
+from prunecli.graph.labels import Axis, fixed
 from prunecli.graph.layers import Layer
+from prunecli.graph.tracing import Operation, TensorRef
 
-# Operations with a weight: where their arguments hold it.
-_WEIGHTED = {"aten.convolution": 1, "aten.addmm": 2, "aten.mm": 1, "aten.linear": 1}
+# Matrix products: which arguments are multiplied.
+_PRODUCTS = {"aten.mm": (0, 1), "aten.bmm": (0, 1), "aten.addmm": (1, 2), "aten.baddbmm": (1, 2)}
+
+_AxesOf = Callable[[TensorRef], Sequence[Axis]]
 
 
 def channel_cost(graph: ChannelGraph, layer: Layer) -> ChannelCost | None:
-    """The mean saving of one channel of `layer`, at batch 1, in the network as it stands.
+    """What one channel of `layer` saves in the network as it stands, at batch 1: the mean over its filters.
 
-    None for a layer whose filters the graph does not know. A parameter that loses `r` of its `s` positions
-    along an axis with a channel saves the share r / s of its elements and of its operations' MACs.
+    A filter's channel is all that leaves with it: where several filters leave as one (a group of a grouped
+    convolution, a head), each saves what all of them do. MACs are those of convolutions and matrix products,
+    activations the elements of what these make. None for a layer whose filters the graph does not know.
     """
-    leaving = leaving_with(graph, layer)
-    if not leaving:
+    own = graph.origins.get((layer.weight, layer.filter_axis))
+    if own is None or not own.any():
         return None
-    filters = layer.channels
-    shapes = {name: tuple(t.shape) for name, t in graph.model.named_parameters()}
-    macs_of, maps_of = _operations(graph)
-    macs = params = activations = 0.0
-    producers = {(each.weight, each.filter_axis) for each in graph.layers}
-    for each in leaving:
-        if each.tensor not in shapes:
-            continue
-        share = len(each.positions) / shapes[each.tensor][each.axis] / filters
-        params += math.prod(shapes[each.tensor]) * share
-        macs += macs_of.get(each.tensor, 0) * share
-        if (each.tensor, each.axis) in producers:
-            activations += maps_of.get(each.tensor, 0) * share
-    return ChannelCost(macs=macs, params=params, activations=activations)
+    prunable = np.zeros(graph.propagation.count, dtype=bool)
+    for group in graph.prunable:
+        prunable[group.labels] = True
+    # Of a product of factors (groups × slots, heads × width) the one that may leave is meant.
+    leaving = np.where(prunable[own].any(axis=1, keepdims=True), prunable[own], own > 0)
+    shares = leaving / np.maximum(leaving.sum(axis=1, keepdims=True), 1)
+    filters = np.count_nonzero(leaving.any(axis=1))
+    saved = _savings(graph)
+
+    def mean(by_label: NDArray[np.float64]) -> float:
+        return float((by_label[own] * shares).sum() / filters)
+
+    return ChannelCost(macs=mean(saved.macs), params=mean(saved.params), activations=mean(saved.activations))
 
 
-def _operations(graph: ChannelGraph) -> tuple[dict[str, int], dict[str, int]]:
-    """Weight → MACs of the operations with it, and elements of what they make, at batch 1."""
+@dataclass(frozen=True, eq=False)
+class _Savings:
+    """What leaves when one label does: three arrays (labels,)."""
+
+    macs: NDArray[np.float64]
+    params: NDArray[np.float64]
+    activations: NDArray[np.float64]
+
+
+@lru_cache(maxsize=1)
+def _savings(graph: ChannelGraph) -> _Savings:
+    macs, params, activations = (np.zeros(graph.propagation.count) for _ in range(3))
+    axes_of = _axes_of(graph)
+    for name, parameter in graph.model.named_parameters():
+        axes = [graph.origins.get((name, d), fixed(0)) for d in range(parameter.dim())]
+        _add(params, parameter.numel(), axes)
     trace = graph.traces[0]
     batch = trace.inputs[0].shape[0]
-    macs: dict[str, int] = {}
-    maps: dict[str, int] = {}
-    transposed = {
-        output.number: operation.tensors()[0].name
-        for operation in trace.operations
-        if operation.name in {"aten.t", "aten.transpose"}
-        for output in operation.outputs
-        if operation.tensors()[0].name is not None
+    for operation, count, axes in _counted(trace.operations, axes_of):
+        _add(macs, count / batch, axes)
+        made = operation.outputs[0]
+        _add(activations, math.prod(made.shape) / batch, axes_of(made))
+    return _Savings(macs, params, activations)
+
+
+def _add(saved: NDArray[np.float64], amount: float, axes: Iterable[Axis]) -> None:
+    """Add to every label's saving the share of `amount` that leaves with it."""
+    found = [(labels, count / len(axis)) for axis in axes if axis.any() for labels, count in [_counts(axis)]]
+    if not found:
+        return
+    labels = np.unique(np.concatenate([each for each, _ in found]))
+    kept = np.ones(labels.size)
+    for each, share in found:
+        kept[np.searchsorted(labels, each)] *= 1 - share
+    saved[labels] += amount * (1 - kept)
+
+
+def _counts(axis: Axis) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The labels of an axis, and at how many positions each stands."""
+    ordered = np.sort(axis, axis=1)
+    again = np.zeros_like(ordered, dtype=bool)
+    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    labels, counts = np.unique(ordered[(ordered > 0) & ~again], return_counts=True)
+    return labels, counts.astype(np.int64)
+
+
+def _counted(
+    operations: Iterable[Operation], axes_of: _AxesOf
+) -> Iterator[tuple[Operation, int, Sequence[Axis]]]:
+    """The convolutions and matrix products, with their MACs and the axes that they run over."""
+    for operation in operations:
+        if operation.name == "aten.convolution":
+            read, weight = operation.args[:2]
+            transposed = operation.args[6]  # it spreads every position of its input
+            positions = (read if transposed else operation.outputs[0]).shape
+            spread = positions[0] * math.prod(positions[2:])
+            yield operation, math.prod(weight.shape) * spread, axes_of(weight)
+        elif operation.name in _PRODUCTS:
+            left, right = (operation.args[i] for i in _PRODUCTS[operation.name])
+            contracted = next(
+                (axis for axis in (axes_of(left)[-1], axes_of(right)[-2]) if axis.any()), fixed(0)
+            )
+            made = operation.outputs[0]
+            yield operation, math.prod(made.shape) * left.shape[-1], [*axes_of(made), contracted]
+
+
+def _axes_of(graph: ChannelGraph) -> _AxesOf:
+    """The axes of the tensors of the first trace, fixed ones where they are not known."""
+    made = {
+        operation.outputs[0].number: graph.propagation.outputs[0][operation.index]
+        for operation in graph.traces[0].operations
+        if operation.outputs
     }
-    for operation in trace.operations:
-        if operation.name not in _WEIGHTED:
-            continue
-        weight = operation.args[_WEIGHTED[operation.name]]
-        name = weight.name or transposed.get(weight.number)
-        if name is None:
-            continue
-        made = math.prod(operation.outputs[0].shape) // batch
-        per_output = math.prod(weight.shape) // operation.outputs[0].shape[1]
-        if operation.name == "aten.convolution" and operation.args[6]:  # a transposed one spreads its input
-            read = math.prod(operation.args[0].shape) // batch
-            macs[name] = macs.get(name, 0) + read * math.prod(weight.shape[1:])
-        else:
-            macs[name] = macs.get(name, 0) + made * per_output
-        maps[name] = maps.get(name, 0) + made
-    return macs, maps
+
+    def axes(ref: TensorRef) -> Sequence[Axis]:
+        if ref.name is not None:
+            return [graph.origins.get((ref.name, d), fixed(size)) for d, size in enumerate(ref.shape)]
+        return made.get(ref.number) or [fixed(size) for size in ref.shape]
+
+    return axes

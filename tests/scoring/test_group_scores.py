@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from prunecli.calibration.gathering import gather
+from prunecli.calibration.observing import Scene
 from prunecli.criteria.contract import CRITERIA
 from prunecli.graph.channel_graph import build_graph
 from prunecli.scoring.evidence import collect_evidence
-from prunecli.scoring.filter_scores import score_filters
+from prunecli.scoring.filter_scores import needs_of, score_filters
 from prunecli.scoring.group_scores import score_groups
 from prunecli.scoring.normalization import NORMALIZATIONS, normalise_scores
+from prunecli.workflows.calibrating import classify
 
 
 def scored(network, criterion):
@@ -58,8 +61,14 @@ def test_evidence_holds_one_row_a_filter_also_for_transposed_convolutions():
 def test_every_criterion_scores_every_filter_it_can():
     model = networks.randomised(networks.Plain())
     graph = build_graph(model, (3, 8, 8))
-    scores = score_filters(model, graph, list(CRITERIA))
+    scene, (images, labels) = Scene(model, graph, 12), (torch.randn(12, 3, 8, 8), torch.arange(12) % 5)
+    gathered = gather(scene, [(images, labels)], classify, needs=needs_of(CRITERIA))
+    scores = score_filters(model, graph, list(CRITERIA), gathered=gathered)
+    assert {name for name, values in scores["conv1"].items() if values is None} == set()
     assert {len(values) for values in scores["conv1"].values()} == {8}
+    assert all(torch.isfinite(values).all() for values in scores["conv1"].values())
+    with pytest.raises(ValueError, match="apoz needs a calibration"):
+        score_filters(model, graph, ["l1", "apoz"])
 
 
 @pytest.mark.parametrize("how", NORMALIZATIONS)

@@ -40,6 +40,7 @@ HEAVY = {
     "onnx",
     "onnxruntime",
     "safetensors",
+    "matplotlib",
 }
 LIGHT_ROOMS = {"errors", "registry", "progress", "version", "cli", "__main__", "__init__"}
 

@@ -23,7 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_PATHS = ("checkpoint", "plan", "plan_out", "output")
+_PATHS = ("checkpoint", "plan", "plan_out", "output", "save", "scores", "plot", "plot_ranks", "report")
 _NEVER = ("trust_pickle", "help")
 
 

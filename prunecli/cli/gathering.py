@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 from prunecli.cli import options
 
 if TYPE_CHECKING:
+    from prunecli.workflows.calibration_request import Calibration
     from prunecli.workflows.opening import Opening
 
 
@@ -43,6 +46,26 @@ class Target:
 
     output: options.Output = None
     force: options.Force = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationImages:
+    """Which images criteria look at the network with."""
+
+    data: options.Data = None
+    batches: options.Batches = 8
+    batch_size: options.BatchSize = 64
+
+    def calibration(self) -> Calibration:
+        """The same as the workflows take it."""
+        from prunecli.workflows.calibration_request import Calibration
+
+        return Calibration(data=self.data, batches=self.batches, batch_size=self.batch_size)
+
+
+def command_line() -> str:
+    """The command as it was typed, for a shell to take again."""
+    return shlex.join(["prunecli", *sys.argv[1:]])
 
 
 @dataclass(frozen=True, kw_only=True)

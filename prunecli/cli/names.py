@@ -37,14 +37,18 @@ def name(kind: str) -> Callable[[str], str]:
     return parse
 
 
-def names(kind: str) -> Callable[[str], Names]:
-    """A parser of names of `kind` with commas between them."""
-    one = name(kind)
+def criterion(text: str) -> str:
+    """A criterion: a name, a name with options, or an ensemble; raises WrongUse for what is none."""
+    from prunecli.criteria.specification import criterion_named
 
-    def parse(text: str) -> Names:
-        return Names(one(part) for part in text.split(","))
+    return criterion_named(text).name
 
-    return parse
+
+def criteria(text: str) -> Names:
+    """Criteria with commas between them, those inside parentheses not counted."""
+    from prunecli.criteria.specification import split_outside
+
+    return Names(criterion(part) for part in split_outside(text))
 
 
 def choice(word: str, valid: tuple[str, ...]) -> Callable[[str], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from prunecli.cli import streams, values
-from prunecli.cli.names import choice, completion, name, names
+from prunecli.cli.names import choice, completion, criteria, criterion, name
 from prunecli.cli.option import DATA, MODEL, PRUNING, RESULT, TRAINING, argument, option
 from prunecli.cli.values import LayerRatio, Names, Numbers, Shape
 
@@ -115,22 +115,22 @@ Criterion = Annotated[
         *_CRITERION,
         help="What makes a filter matter; see `catalog criteria`.",
         metavar="NAME",
-        parse=name("criteria"),
+        parse=criterion,
         completion=completion("criteria"),
         section=PRUNING,
     ),
 ]
-Criteria = Annotated[
-    list[Names],
-    option(
-        *_CRITERION,
-        help="What makes a filter matter: names with commas between them; see `catalog criteria`.",
-        metavar="NAME,NAME",
-        parse=names("criteria"),
-        completion=completion("criteria"),
-        section=PRUNING,
-    ),
-]
+_CRITERIA = option(
+    *_CRITERION,
+    help="What makes a filter matter: names with commas between them, `name(option=value)`, "
+    "`ens(name,name)`; see `catalog criteria`.",
+    metavar="NAME,NAME",
+    parse=criteria,
+    completion=completion("criteria"),
+    section=PRUNING,
+)
+Criteria = Annotated[list[Names], _CRITERIA]
+CriteriaOrSaved = Annotated[list[Names] | None, _CRITERIA]
 Ratio = Annotated[
     float | None,
     option(
@@ -195,6 +195,25 @@ _EPOCHS = option(
 _BATCH_SIZE = option(
     "--batch-size", help="Images in a batch.", metavar="N", parse=values.whole(1), section=TRAINING
 )
+Batches = Annotated[
+    int,
+    option(
+        "--batches",
+        help="Batches of training images on which criteria look at the network at work.",
+        metavar="N",
+        parse=values.whole(1),
+        section=DATA,
+    ),
+]
+Scores = Annotated[
+    str | None,
+    option(
+        "--scores",
+        help="Take saved scores instead of computing them; refused when they are of other weights or images.",
+        metavar="FILE",
+        section=PRUNING,
+    ),
+]
 LearningRate = Annotated[float, _LR]
 Epochs = Annotated[int, _EPOCHS]
 BatchSize = Annotated[int, _BATCH_SIZE]
@@ -205,6 +224,26 @@ Output = Annotated[
         "--output",
         "-o",
         help="File to write, or - for standard output (the result then goes to standard error).",
+        metavar="FILE",
+        parse=streams.writable,
+        section=RESULT,
+    ),
+]
+Plot = Annotated[
+    str | None,
+    option(
+        "--plot",
+        help="Draw the result: FILE.png, .svg or .pdf.",
+        metavar="FILE",
+        parse=streams.writable,
+        section=RESULT,
+    ),
+]
+Report = Annotated[
+    str | None,
+    option(
+        "--report",
+        help="A report to keep: FILE.html, .md or .json.",
         metavar="FILE",
         parse=streams.writable,
         section=RESULT,

@@ -94,6 +94,7 @@ class Choosing:
     min_channels: MinChannels = 1
     protect: Protect = None
     layer_ratio: options.LayerRatios = None
+    scores: options.Scores = None
     plan: Plan = None
     seed: options.Seed = 0
 
@@ -118,6 +119,7 @@ class Judging:
     """What the result is measured on, and against."""
 
     data: options.Data = None
+    batches: options.Batches = 8
     evaluate: Evaluate = None
     max_drop: MaxDrop = None
 

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from prunecli.criteria.specification import split_outside
+
 T = TypeVar("T")
+AGREEMENT_METRICS = ("jaccard", "spearman", "kendall", "rbo")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]+)?")
 _SHAPE = re.compile(r"[1-9][0-9]*([x,][1-9][0-9]*)*")
@@ -52,6 +55,15 @@ class LayerRatio:
     ratio: float
 
 
+@dataclass(frozen=True)
+class AgreementGate:
+    """A limit on how alike criteria may be; no criteria means every pair."""
+
+    metric: str
+    limit: float
+    criteria: tuple[str, ...]
+
+
 def ratio(text: str) -> float:
     """One pruning ratio, 0 < R < 1."""
     value = _finite(text)
@@ -75,6 +87,22 @@ def layer_ratio(text: str) -> LayerRatio:
     if not sign or not pattern or value is None or not 0 <= value < 1:
         raise Unfit("GLOB=R with 0 <= R < 1", example="'layer3.*=0.7'")
     return LayerRatio(pattern=pattern, ratio=value)
+
+
+def agreement_gate(text: str) -> AgreementGate:
+    """METRIC=LIMIT or METRIC=LIMIT:NAME,NAME, such as jaccard=0.9:l1,l2."""
+    condition, _, names = text.partition(":")
+    metric, _, given = condition.partition("=")
+    limit = _finite(given)
+    if metric.strip() not in AGREEMENT_METRICS or limit is None or not -1 <= limit <= 1:
+        raise Unfit(
+            f"METRIC=LIMIT with {', '.join(AGREEMENT_METRICS)} and -1 <= LIMIT <= 1",
+            example="jaccard=0.9:l1,l2",
+        )
+    criteria = tuple("".join(name.split()) for name in split_outside(names)) if names else ()
+    if len(criteria) == 1:
+        raise Unfit("two or more criteria after the colon, or none for every pair", example="rbo=0.9:l1,l2")
+    return AgreementGate(metric.strip(), limit, criteria)
 
 
 def shape(text: str) -> Shape:

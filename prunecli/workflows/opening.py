@@ -81,6 +81,11 @@ def open_checkpoint(opening: Opening, *, progress: Progress = silent) -> Opened:
     """Read, identify, build, load, and remark what was decided. Raises InputRefused for what does not fit."""
     checkpoint, notes = _read(opening)
     document: Mapping[str, Any] = checkpoint.document or {}
+    if "scores" in document:
+        raise InputRefused(
+            f"{checkpoint.path!r} holds saved scores, not a network",
+            hints=["give it beside a checkpoint: prunecli compare model.safetensors --scores FILE"],
+        )
     plan: Plan | None = None
     if document.get("plan") is not None:
         plan = Plan.from_document(document["plan"])

@@ -17,7 +17,7 @@ from prunecli.checkpoints import write_whole
 from prunecli.errors import GateNotMet, InputRefused, WorkFailed, WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.progress import Progress, silent
-from prunecli.scoring.filter_scores import score_filters
+from prunecli.scoring.filter_scores import FilterScores
 from prunecli.scoring.group_scores import score_groups
 from prunecli.strategies.contract import STRATEGIES, PruningOutcome, PruningTask, Strategy
 from prunecli.surgery.plan import Plan
@@ -26,9 +26,12 @@ from prunecli.surgery.verification import Verification, verify
 from prunecli.training.evaluation import evaluate as evaluate_split
 from prunecli.training.recalibration import recalibrate_batch_norm
 from prunecli.training.settings import FitSettings
-from prunecli.workflows.data import Images, open_images
+from prunecli.workflows.calibrating import Scorer, tell_calibration
+from prunecli.workflows.calibration_request import Calibration
+from prunecli.workflows.data import Images
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows
+from prunecli.workflows.saved_scores import fitting_scores, read_scores, refuse_other_data
 from prunecli.workflows.saving import destination, save
 
 
@@ -50,6 +53,8 @@ def prune(
     epochs: int | None = None,
     lr: float = 0.01,
     batch_size: int = 128,
+    batches: int = 8,
+    scores: str | None = None,
     max_drop: float | None = None,
     plan: str | None = None,
     plan_out: str | None = None,
@@ -60,10 +65,11 @@ def prune(
 ) -> PruneResult:
     """Prune a checkpoint at `ratio` (fraction removed), or as the saved `plan` says.
 
-    A strategy that trains does so for `epochs` on `data`; with `evaluate` or `max_drop` (points) the test
-    part is read once, at the end. Nothing is written unless the cut network equals the masked original.
-    Raises WrongUse for wishes that cannot be, InputRefused for a checkpoint, plan or data that do not fit,
-    GateNotMet when nothing can be pruned, WorkFailed when the proof fails.
+    A strategy that trains does so for `epochs` on `data`; a criterion that looks at the network at work
+    runs it on `batches` batches of its training part, or its `scores` come from a file. With `evaluate` or
+    `max_drop` (points) the test part is read once, at the end. Nothing is written unless the cut network
+    equals the masked original. Raises WrongUse for wishes that cannot be, InputRefused for a checkpoint,
+    plan or data that do not fit, GateNotMet when nothing can be pruned, WorkFailed when the proof fails.
     """
     asked = {"strategy": strategy, "criterion": criterion, "scope": scope, "ratio": ratio, "seed": seed}
     with destination(opening, output, plan_out, force=force):
@@ -73,12 +79,14 @@ def prune(
             asked=asked,
             bounds=Bounds(min_channels, round_to, tuple(protect), dict(layer_ratio or {}), residual),
             training={"epochs": epochs, "lr": lr, "batch_size": batch_size},
+            calibration=Calibration(data=data, batches=batches, batch_size=batch_size),
             plan=plan,
             dry_run=dry_run,
             progress=progress,
         )
+        run.take_scores(scores)
         if run.trains or ((evaluate or max_drop is not None) and not dry_run):
-            run.read_images(data)
+            run.read_images()
         outcome = run.cut()
         verification = run.prove(outcome)
         accuracy = run.judge(outcome)
@@ -98,13 +106,16 @@ class _Pruning:
     asked: Mapping[str, Any]
     bounds: Bounds
     training: Mapping[str, Any]
+    calibration: Calibration
     plan: str | None
     dry_run: bool
     progress: Progress
     images: Images | None = None
+    saved: FilterScores | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     graph: ChannelGraph = field(init=False)
+    scorer: Scorer = field(init=False)
 
     def __post_init__(self) -> None:
         if self.asked["ratio"] is None and self.plan is None and not self.bounds.layer_ratio:
@@ -113,6 +124,15 @@ class _Pruning:
         self.graph = build_graph(self.opened.model, self.opened.architecture.input_shape)
         self.seconds["trace"] = time.perf_counter() - start
         self.notes.extend(self.opened.notes)
+        self.scorer = Scorer(
+            opening=self.opening,
+            opened=self.opened,
+            graph=self.graph,
+            criteria=(self.asked["criterion"],),
+            calibration=self.calibration,
+            seed=self.asked["seed"],
+            progress=self.progress,
+        )
 
     @property
     def strategy(self) -> Strategy:
@@ -124,15 +144,31 @@ class _Pruning:
         """Whether the network is trained on the way."""
         return self.strategy.trains and self.plan is None
 
-    def read_images(self, data: str | None) -> None:
+    def read_images(self) -> None:
         """Open the data, for training or for the accuracy at the end."""
-        self.images = open_images(self.opened, data, seed=self.asked["seed"], progress=self.progress)
-        self.notes.extend(self.images.notes)
+        self.images = self.scorer.at_hand()
+
+    def take_scores(self, path: str | None) -> None:
+        """Take saved scores, if they are of this network; else say what the scorer will run on."""
+        if self.plan is not None:
+            return
+        if path is None:
+            self.notes.extend(tell_calibration(self.scorer, self.progress))
+            return
+        if self.trains:
+            raise WrongUse(
+                f"saved scores are of the network as it is; {self.strategy.name} trains and ranks it anew",
+                hints=["take --strategy one-shot, or leave --scores out"],
+            )
+        saved = read_scores(path)
+        self.saved = fitting_scores(saved, self.opened.model, self.graph, criteria=self.scorer.criteria)
+        if self.calibration.data is not None and self.scorer.needs_data:
+            refuse_other_data(saved, self.scorer)
 
     def choose(self, network: nn.Module, ratio: float) -> Allocation:
         """The channels that leave at `ratio` by the network's present weights."""
         criterion, layers, groups = self.asked["criterion"], self.graph.layers, self.graph.prunable
-        filters = score_filters(network, self.graph, [criterion], seed=self.asked["seed"])
+        filters = self.saved if self.saved is not None else self.scorer.score(network)
         scores = score_groups(groups, layers, filters, criterion)
         return allocate(self.graph, scores, ratio=ratio, bounds=self.bounds, scope=self.asked["scope"])
 
@@ -242,7 +278,7 @@ class _Pruning:
             rules=outcome.allocation.rules,
             history=outcome.history,
             seconds={**self.seconds, **outcome.seconds},
-            notes=tuple(self.notes),
+            notes=(*self.notes, *(self.scorer.images.notes if self.scorer.images else ())),
             **shown,
         )
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prunecli.graph.channel_graph import ChannelGraph, build_graph
-from prunecli.scoring.filter_scores import FilterScores, score_filters
+from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.progress import Progress, silent
+from prunecli.reports.pictures import score_distributions
+from prunecli.scoring.filter_scores import FilterScores
 from prunecli.scoring.group_scores import score_groups
 from prunecli.scoring.normalization import normalise_scores
-from prunecli.workflows.opening import Opened, Opening, open_checkpoint
+from prunecli.workflows.calibrating import open_scorer, tell_calibration
+from prunecli.workflows.calibration_request import Calibration
+from prunecli.workflows.keeping import Keepsakes
+from prunecli.workflows.opening import Opened, Opening
+from prunecli.workflows.saved_scores import data_origin, save_scores
+from prunecli.workflows.saving import destination
 
 GroupScores = Mapping[str, Mapping[str, NDArray[np.float64] | None]]
 
@@ -29,23 +36,13 @@ class ScoreResult:
     scope: str
     layers: FilterScores
     groups: GroupScores  # criterion → group → (channels,)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was decided on the way."""
-        return self.opened.notes
+    data: Mapping[str, Any] | None = None
+    output: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = field(default=())
 
     def document(self) -> dict[str, Any]:
         """The JSON of `score`."""
-        layers = [
-            {
-                "name": layer.name,
-                "type": layer.type,
-                "filters": layer.channels,
-                "scores": {name: _tensor_list(self.layers[layer.name][name]) for name in self.criteria},
-            }
-            for layer in self.graph.layers
-        ]
+        layers = layers_document(self.graph, self.layers, self.criteria)
         groups = [
             {
                 "name": group.name,
@@ -58,26 +55,77 @@ class ScoreResult:
             "checkpoint": self.opened.summary(),
             "criteria": list(self.criteria),
             "scope": self.scope,
+            "data": self.data,
             "layers": layers,
             "groups": groups,
+            "output": self.output,
         }
 
 
-def score(opening: Opening, *, criteria: Sequence[str], scope: str = "local", seed: int = 0) -> ScoreResult:
+def score(
+    opening: Opening,
+    *,
+    criteria: Sequence[str],
+    scope: str = "local",
+    seed: int = 0,
+    calibration: Calibration | None = None,
+    save: str | None = None,
+    force: bool = False,
+    keep: Keepsakes | None = None,
+    progress: Progress = silent,
+) -> ScoreResult:
     """Score a checkpoint by `criteria`; with scope "global" a group's scores are divided by their mean.
 
-    Raises WrongUse for an unknown criterion, InputRefused when the checkpoint cannot be opened.
+    Criteria that look at the network at work run it on the images of `calibration`. `save` keeps the
+    scores of the filters in a file, `keep` says which pictures and reports to write. Raises WrongUse for
+    an unknown criterion, InputRefused when the checkpoint or the data cannot be opened.
     """
-    opened = open_checkpoint(opening)
-    graph = build_graph(opened.model, opened.architecture.input_shape)
-    filters = score_filters(opened.model, graph, criteria, seed=seed)
-    groups = {name: score_groups(graph.prunable, graph.layers, filters, name) for name in criteria}
-    if scope == "global":
-        groups = {
-            name: {g: None if v is None else normalise_scores(v, "mean") for g, v in found.items()}
-            for name, found in groups.items()
+    keep = keep or Keepsakes()
+    with destination(opening, save, *keep.paths, force=force):
+        scorer = open_scorer(opening, criteria, calibration=calibration, seed=seed, progress=progress)
+        told = tell_calibration(scorer, progress)
+        filters = scorer.score()
+        output = None if save is None else save_scores(save, filters, scorer, force=force)
+        result = ScoreResult(
+            opened=scorer.opened,
+            graph=scorer.graph,
+            criteria=scorer.criteria,
+            scope=scope,
+            layers=filters,
+            groups=_groups(scorer.graph, filters, criteria, scope),
+            data=data_origin(scorer),
+            output=output,
+            notes=(*scorer.notes, *told),
+        )
+        keep.write("score", result.document(), plot=score_distributions)
+        return result
+
+
+def layers_document(
+    graph: ChannelGraph, scores: FilterScores, criteria: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The scores of every layer's filters as JSON values."""
+    return [
+        {
+            "name": layer.name,
+            "type": layer.type,
+            "filters": layer.channels,
+            "scores": {name: _tensor_list(scores[layer.name][name]) for name in criteria},
         }
-    return ScoreResult(opened, graph, tuple(criteria), scope, filters, groups)
+        for layer in graph.layers
+    ]
+
+
+def _groups(
+    graph: ChannelGraph, filters: FilterScores, criteria: Sequence[str], scope: str
+) -> dict[str, dict[str, NDArray[np.float64] | None]]:
+    groups = {name: score_groups(graph.prunable, graph.layers, filters, name) for name in criteria}
+    if scope == "local":
+        return groups
+    return {
+        name: {g: None if v is None else normalise_scores(v, "mean") for g, v in found.items()}
+        for name, found in groups.items()
+    }
 
 
 def _tensor_list(scores: Tensor | None) -> list[float] | None:

@@ -78,7 +78,9 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
                 "b": "l2",
                 "spearman": 0.9,
                 "kendall": 0.8,
+                "rbo": 0.75,
                 "jaccard": {"0.3": 0.5, "0.5": 1.0},
+                "interval": {"spearman": [0.85, 0.95]},
                 "layers": [
                     {"name": "conv1", "spearman": 0.9, "kendall": 0.8, "jaccard": {"0.3": 0.5, "0.5": 1.0}}
                 ],

@@ -26,12 +26,15 @@ ARGUMENTS = {
 }
 KEYWORDS = {
     "inspect": set(),
-    "score": {"criteria", "scope", "seed"},
-    "compare": {"criteria", "ratios", "seed", "top"},
+    "score": {"criteria", "scope", "seed", "calibration", "save", "force", "keep", "progress"},
+    "compare": {
+        *("criteria", "ratios", "scores", "seed", "top", "calibration", "noise_floor", "cwda", "judge_cuts"),
+        *("fail_above", "keep", "progress"),
+    },
     "prune": {
         *("ratio", "criterion", "strategy", "scope", "residual", "round_to", "min_channels", "protect"),
         *("layer_ratio", "seed", "data", "evaluate", "epochs", "lr", "batch_size", "max_drop", "plan"),
-        *("plan_out", "dry_run", "output", "force", "progress"),
+        *("plan_out", "dry_run", "output", "force", "progress", "batches", "scores"),
     },
     "finetune": {
         *("data", "epochs", "lr", "momentum", "weight_decay", "batch_size", "schedule", "augment", "seed"),
@@ -160,6 +163,8 @@ def test_prune_options_arrive_typed(cli, workflows):
         "batch_size": 64,
         "max_drop": 1.5,
         "plan": None,
+        "scores": None,
+        "batches": 8,
         "plan_out": "plan.json",
         "dry_run": True,
         "output": "small.safetensors",

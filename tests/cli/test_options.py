@@ -21,11 +21,15 @@ SHARED = {
     "--criteria": {"score", "compare", "prune"},
     "--scope": {"score", "prune"},
     "--ratio": {"compare", "prune"},
-    "--data": {"prune", "finetune", "evaluate", "export"},
+    "--data": {"score", "compare", "prune", "finetune", "evaluate", "export"},
+    "--batches": {"score", "compare", "prune"},
+    "--scores": {"compare", "prune"},
+    "--plot": {"score", "compare"},
+    "--report": {"score", "compare"},
     "--seed": {"score", "compare", "prune", "finetune", "evaluate"},
     "--output": {"prune", "finetune", "export"},
     "-o": {"prune", "finetune", "export"},
-    "--force": {"prune", "finetune", "export"},
+    "--force": {"score", "compare", "prune", "finetune", "export"},
     "--strategy": {"prune"},
 }
 

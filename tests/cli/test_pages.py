@@ -95,9 +95,10 @@ def test_summary_of_nothing_and_of_zero_mean():
 def test_compare_shows_pairs_globals_and_jaccard_for_each_ratio(documents):
     page = compare.page(documents["compare"])
     assert [column.title for column in page[0].columns][-2:] == ["Jaccard 0.3", "Jaccard 0.5"]
-    assert page[0].shown() == [["l1", "l2", "0.9000", "0.8000", "0.5000", "1.0000"]]
+    assert page[0].shown() == [["l1", "l2", "0.9000", "0.85 … 0.95", "0.8000", "0.7500", "0.5000", "1.0000"]]
     assert page[1].shown() == [["l1", "l2", "0.7000", "0.2500", "0.7500"]]
-    assert page[2].shown() == [["l1", "0.4000", "2.0000", "0.4000", "conv1"]]
+    title = "Applicability (a score that hardly varies tells little)"
+    assert cells(page, title) == [["l1", "0.4000", "2.0000", "0.4000", "conv1"]]
     assert cells(page, "Filters that would go first") == [
         ["conv1", "l1", "3 0"],
         ["conv1", "l2", "3 1"],
@@ -106,10 +107,56 @@ def test_compare_shows_pairs_globals_and_jaccard_for_each_ratio(documents):
     assert cells(page, "Remarks") == [["l1 and l2 rank alike (Spearman 0.90)"]]
 
 
+def test_compare_shows_what_was_asked_for_besides(documents):
+    agreed = {"a": "l1", "b": "l2", "spearman": 0.5, "jaccard": {"0.3": 0.5, "0.5": 0.5}, "rbo": 0.25}
+    layer = {"name": "conv1", "filters": 16, "dimension": 27, "normal_share": 0.875, "mean_over_std": 0.1}
+    cut = {"ratio": 0.3, "loss": 1.5, "accuracy": 62.5, "output_error": 0.25, "params": 9, "macs": 1234}
+    document = {
+        **documents["compare"],
+        "global_by_normalization": [
+            {"normalization": "none", "pairs": [agreed]},
+            {"normalization": "mean", "pairs": [{**agreed, "spearman": 0.75}]},
+        ],
+        "noise": [
+            {"criterion": "l1", "exact": True, **agreed, "kendall": 1.0},
+            {"criterion": "random", "exact": False, **agreed, "kendall": 0.125},
+        ],
+        "cwda": [{**layer, "variance_cv": 0.3, "skew": 0.0, "excess_kurtosis": -0.5, "verdict": "holds"}],
+        "judgement_before": {"images": 64, "loss": 0.5, "accuracy": 90.0},
+        "judgement": [{"criterion": "l1", "oracle_spearman": 0.4, "cuts": [cut]}],
+        "gates": [{"metric": "rbo", "a": "l1", "b": "l2", "value": 0.95, "limit": 0.9, "met": False}],
+    }
+    page = compare.page(document)
+    scaled = cells(page, "Spearman over all layers together, by what scores are divided by")
+    assert scaled == [["l1", "l2", "0.5000", "0.7500"]]
+    noise = cells(page, "Noise floor: against itself on other images and seed")
+    assert noise == [["random", "0.5000", "0.1250", "0.2500", "0.5000", "0.5000"]]
+    tested = cells(page, "Convolutional weight distribution assumption")
+    assert tested == [["conv1", "16", "27", "87.5 %", "0.1000", "0.3000", "0.0000", "-0.5000", "holds"]]
+    assert cells(page, "One-shot damage on 64 held-out images") == [
+        ["(whole)", "-", "0", "0.5000", "90.00 %", "-", "-"],
+        ["l1", "0.4000", "0.3", "1.5000", "62.50 %", "0.2500", "1,234"],
+    ]
+    assert cells(page, "Gates") == [["rbo", "l1", "l2", "0.9500", "0.9", "no"]]
+
+
+def test_many_criteria_are_shown_as_a_matrix(documents):
+    names = [f"c{index}" for index in range(7)]
+    pairs = [
+        {"a": a, "b": b, "spearman": 0.25, "jaccard": {"0.3": None, "0.5": 0.5}, "layers": []}
+        for index, a in enumerate(names)
+        for b in names[index + 1 :]
+    ]
+    page = compare.page({**documents["compare"], "criteria": names, "pairs": pairs, "global": []})
+    rows = cells(page, "Spearman inside layers (mean over layers)")
+    assert rows[1] == ["2", "c1", "0.25", "1.00", *["0.25"] * 5]
+    assert cells(page, "Jaccard of what goes at 0.3 (mean over layers)")[0] == ["1", "c0", "1.00", *["-"] * 6]
+
+
 def test_what_is_not_defined_is_a_dash(documents):
     undefined = {"a": "l1", "b": "bn_gamma", "spearman": None, "kendall": None, "jaccard": {"0.3": None}}
     document = {**documents["compare"], "pairs": [{**undefined, "layers": []}], "global": []}
-    assert compare.page(document)[0].shown() == [["l1", "bn_gamma", "-", "-", "-", "-"]]
+    assert compare.page(document)[0].shown() == [["l1", "bn_gamma", *["-"] * 6]]
     [layer] = documents["score"]["layers"]
     rows = score.page({**documents["score"], "layers": [{**layer, "scores": {"bn_gamma": None}}]})[1].shown()
     assert rows == [["conv1", "2", "bn_gamma", "-", "-", "-", "-"]]

@@ -44,6 +44,7 @@ def prune(
             **choosing.arguments(),
             **asdict(training),
             data=judging.data,
+            batches=judging.batches,
             evaluate=measured if judging.evaluate is None else judging.evaluate,
             max_drop=judging.max_drop,
             **asdict(planning),

@@ -1,0 +1,204 @@
+"""From a network and criteria to filter scores, with a calibration on training images where they need one."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prunecli.calibration.gathering import gather
+from prunecli.calibration.observing import Losses, Scene
+from prunecli.criteria.contract import WEIGHT_ONLY, Needs
+from prunecli.data import Split
+from prunecli.errors import WrongUse
+from prunecli.graph.channel_graph import ChannelGraph, build_graph
+from prunecli.progress import Progress, remark, silent
+from prunecli.scoring.filter_scores import FilterScores, needs_of, score_filters
+from prunecli.training.batches import Batches, floating_dtype
+from prunecli.training.device import memory_in_words, pick_device
+from prunecli.training.forward import check_fit, logits_of
+from prunecli.workflows.calibration_request import Calibration
+from prunecli.workflows.data import Images, open_images
+from prunecli.workflows.opening import Opened, Opening, open_checkpoint
+
+HALVES = (torch.float16, torch.bfloat16)
+
+
+class CalibrationImages:
+    """A random choice of training images as normalised batches, the same at every iteration."""
+
+    def __init__(
+        self,
+        images: Images,
+        asked: Calibration,
+        *,
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        again: bool = False,
+    ) -> None:
+        chosen = _choose(images.data.train, asked, seed=seed, again=again)
+        self.count = len(chosen)
+        self.name = images.data.name
+        self.fingerprint = _fingerprint(chosen, images.mean, images.std)
+        self.batches = Batches(
+            chosen,
+            mean=images.mean,
+            std=images.std,
+            batch_size=asked.batch_size,
+            device=device,
+            dtype=dtype,
+        )
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised images and labels, batch by batch."""
+        return self.batches.in_order()
+
+
+@dataclass(kw_only=True)
+class Scorer:
+    """Scores the filters of a network and of what becomes of it, always on the same images.
+
+    The data is opened when the first criterion needs it, and only then.
+    """
+
+    opening: Opening
+    opened: Opened
+    graph: ChannelGraph
+    criteria: tuple[str, ...]
+    calibration: Calibration
+    seed: int = 0
+    images: Images | None = None
+    progress: Progress = silent
+
+    @property
+    def needs(self) -> Needs:
+        """What the criteria read."""
+        return needs_of(self.criteria)
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether images are needed."""
+        return bool(self.needs & ~WEIGHT_ONLY)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided about the checkpoint and, where it was opened, the data."""
+        return (*self.opened.notes, *(self.images.notes if self.images else ()))
+
+    def at_hand(self) -> Images:
+        """The data, opened now if it was not."""
+        if self.images is None:
+            self.images = open_images(
+                self.opened, self.calibration.data, seed=self.seed, progress=self.progress
+            )
+        return self.images
+
+    def score(self, network: nn.Module | None = None, *, again: bool = False) -> FilterScores:
+        """Layer → criterion → (F,) scores of `network`, the opened one for None; None where not available.
+
+        `again` takes other images and another seed: what a criterion says on another day.
+        """
+        model = self.opened.model if network is None else network
+        seed = self.seed + 1 if again else self.seed
+        gathered = self.gathered(model, again=again) if self._gathers else None
+        return score_filters(model, self.graph, self.criteria, gathered=gathered, seed=seed)
+
+    @property
+    def _gathers(self) -> bool:
+        return self.needs_data or Needs.SYNAPTIC_FLOW in self.needs
+
+    def gathered(self, model: nn.Module, *, again: bool = False) -> Mapping[str, Mapping[str, Any]]:
+        """What a calibration of `model` finds, by layer."""
+        device = pick_device(self.opening.device)
+        model.to(device)
+        # Gradients of half-precision networks underflow, and the CPU has no half-precision kernels for some.
+        run = copy.deepcopy(model).float() if floating_dtype(model) in HALVES else model
+        if not self.needs_data:
+            return gather(Scene(run, self.graph, 0, self.seed), (), classify, needs=self.needs)
+        images = self.chosen(floating_dtype(run), again=again)
+        with memory_in_words(self.calibration.batch_size):
+            check_fit(run, images.batches, classes=self.at_hand().data.train.classes)
+            scene = Scene(run, self.graph, images.count, self.seed)
+            return gather(scene, images, classify, needs=self.needs, progress=self.progress)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there are as many training images again as the calibration takes."""
+        return len(self.at_hand().data.train) >= 2 * self.calibration.images
+
+    def chosen(self, dtype: torch.dtype = torch.float32, *, again: bool = False) -> CalibrationImages:
+        """The calibration images."""
+        return CalibrationImages(
+            self.at_hand(),
+            self.calibration,
+            seed=self.seed,
+            device=pick_device(self.opening.device),
+            dtype=dtype,
+            again=again,
+        )
+
+
+def open_scorer(
+    opening: Opening,
+    criteria: Sequence[str],
+    *,
+    calibration: Calibration | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Scorer:
+    """Open a checkpoint for scoring by `criteria`; raises InputRefused when it cannot be."""
+    opened = open_checkpoint(opening, progress=progress)
+    return Scorer(
+        opening=opening,
+        opened=opened,
+        graph=build_graph(opened.model, opened.architecture.input_shape),
+        criteria=tuple(criteria),
+        calibration=calibration or Calibration(),
+        seed=seed,
+        progress=progress,
+    )
+
+
+def classify(model: nn.Module, images: Tensor, labels: Tensor) -> Losses:
+    """The cross-entropy of every image (B,), and whether it was classified right (B,)."""
+    logits = logits_of(model(images))
+    each = functional.cross_entropy(logits, labels, reduction="none")
+    return Losses(each, logits.detach().argmax(dim=1) == labels)
+
+
+def _choose(train: Split, asked: Calibration, *, seed: int, again: bool) -> Split:
+    """Random images of the training part; with `again`, others."""
+    if asked.batches < 1:
+        raise WrongUse("a calibration needs at least one batch", hints=["for example: --batches 8"])
+    # RandomState, not Generator: numpy promises that its streams never change between releases.
+    order = np.random.RandomState(seed % 2**32).permutation(len(train))
+    count = min(asked.images, len(train))
+    picked = np.sort(order[count : 2 * count] if again else order[:count])
+    index = torch.from_numpy(picked)
+    return Split(train.images[index], train.labels[index], train.classes)
+
+
+def _fingerprint(split: Split, mean: Sequence[float], std: Sequence[float]) -> str:
+    """One hexadecimal number for the images, their classes and their normalisation."""
+    digest = hashlib.sha256(repr((tuple(mean), tuple(std), tuple(split.images.shape))).encode())
+    digest.update(split.images.contiguous().numpy().tobytes())
+    digest.update(split.labels.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def tell_calibration(scorer: Scorer, progress: Progress) -> tuple[str, ...]:
+    """Say on how many images the network is run; nothing when no criterion needs any."""
+    if not scorer.needs_data:
+        return ()
+    images = scorer.chosen()
+    notes = (f"calibrating on {images.count} training images of {images.name}",)
+    remark(progress, notes)
+    return notes

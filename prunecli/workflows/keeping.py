@@ -1,0 +1,79 @@
+"""Pictures and reports of a result, written beside what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prunecli.errors import WrongUse
+from prunecli.reports.pictures import picture_format, write_picture
+from prunecli.reports.writing import check_report, write_report
+from prunecli.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keepsakes:
+    """The files to write of a result; None is not asked for."""
+
+    plot: str | None = None
+    plot_ranks: str | None = None
+    plot_layer: str | None = None
+    report: str | None = None
+    force: bool = False
+    command: str = ""
+    """The command line that a report shows."""
+
+    def __post_init__(self) -> None:
+        for path in self.pictures:
+            picture_format(path)
+        if self.report is not None:
+            check_report(self.report)
+        if self.plot_layer is not None and self.plot_ranks is None:
+            raise WrongUse("--plot-layer says what --plot-ranks draws", hints=["add: --plot-ranks FILE.svg"])
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The pictures asked for."""
+        return tuple(path for path in (self.plot, self.plot_ranks) if path is not None)
+
+    @property
+    def paths(self) -> tuple[str | None, ...]:
+        """Every file asked for, None for what is not."""
+        return (self.plot, self.plot_ranks, self.report)
+
+    def write(
+        self,
+        name: str,
+        document: Document,
+        *,
+        plot: Callable[[Document], Figure],
+        ranks: Callable[[], Figure] | None = None,
+    ) -> None:
+        """Write what was asked for of the result of the command `name`."""
+        if self.plot is not None:
+            write_picture(plot(document), self.plot, force=self.force)
+        if self.plot_ranks is not None and ranks is not None:
+            write_picture(ranks(), self.plot_ranks, force=self.force)
+        if self.report is not None:
+            whole = {"schema": f"prunecli.{name}/1", "version": __version__, **document}
+            write_report(self.report, whole, command=self.command, facts=facts(), force=self.force)
+
+
+def facts() -> dict[str, str]:
+    """What a report says of the environment."""
+    import platform
+
+    import torch
+
+    return {
+        "prunecli": __version__,
+        "torch": torch.__version__,
+        "Python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,12 @@ class Judgement:
         measured = {name: cut for name, cut in cuts.items() if _finite(cut.loss) is not None}
         if not measured:
             return None
+        highest = self._broken(measured.values())
+        if highest is not None:
+            return (
+                f"at {ratio} every criterion breaks the network (accuracy at most {highest:.1f} %, "
+                f"whole {self.accuracy:.1f} %): a smaller ratio tells more about them"
+            )
         best = min(measured, key=lambda name: _damage(measured[name]))
         if best == RANDOM:
             return f"at {ratio} no criterion does less damage than random ({_figures(cuts[RANDOM])})"
@@ -143,6 +149,12 @@ class Judgement:
             f"{says}, but not visibly less than random ({_figures(chance)}): "
             f"{self.images} images do not tell them apart"
         )
+
+    def _broken(self, cuts: Iterable[Cut]) -> float | None:
+        """The highest accuracy when no cut keeps half of the whole network's; losses then say little."""
+        left = [accuracy for cut in cuts if (accuracy := _finite(cut.accuracy)) is not None]
+        whole = _finite(self.accuracy)
+        return max(left) if whole and left and max(left) < whole / 2 else None
 
 
 def oracle_agreement(comparison: Comparison) -> dict[str, float | None]:

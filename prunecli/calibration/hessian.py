@@ -39,6 +39,8 @@ def hessian_gradient_products(
         if any(words in str(error) for words in NOT_TWICE):
             return {}
         raise
+    finally:
+        scene.model.zero_grad(set_to_none=True)
     found = dict(zip(names, product, strict=True))
     return {
         layer.name: (scene.weight(layer.name) * scene.rows(layer.name, found[layer.weight])).sum(dim=1)
@@ -58,20 +60,19 @@ class _Passes:
 
     def gradients(self, weights: Sequence[Tensor], along: Sequence[Tensor] | None = None) -> list[Tensor]:
         """g, or H v when v is given as `along`; a weight that the loss does not hang on has zeros."""
-        totals = [torch.zeros_like(weight) for weight in weights]
         images_seen = 0
         for images, labels in self._batches:
             with torch.enable_grad():
-                losses = self._objective(self._scene.model, images.clone(), labels)
-                found = torch.autograd.grad(
-                    losses.each.sum(), weights, create_graph=along is not None, materialize_grads=True
-                )
+                total = self._objective(self._scene.model, images.clone(), labels).each.sum()
                 if along is not None:
-                    slope = torch.stack([(a * b).sum() for a, b in zip(found, along, strict=True)]).sum()
-                    found = torch.autograd.grad(slope, weights, materialize_grads=True)
-            for total, each in zip(totals, found, strict=True):
-                total.add_(each.detach())
+                    found = torch.autograd.grad(total, weights, create_graph=True, materialize_grads=True)
+                    total = torch.stack([(a * b).sum() for a, b in zip(found, along, strict=True)]).sum()
+                # Into `grad` and not by torch.autograd.grad, which would pass over a function that cannot be
+                # differentiated twice as if it were a constant.
+                total.backward()  # type: ignore[no-untyped-call]
             images_seen += len(labels)
             self._done += len(labels)
             self._progress("differentiate", self._done, 2 * self._scene.images, {})
-        return [total / images_seen for total in totals]
+        sums = [torch.zeros_like(each) if each.grad is None else each.grad for each in weights]
+        self._scene.model.zero_grad(set_to_none=True)
+        return [each / images_seen for each in sums]

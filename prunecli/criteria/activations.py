@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from prunecli.criteria.contract import Evidence, Needs, criterion
 from prunecli.criteria.evidence import ActivationEvidence
+from prunecli.criteria.rows import representable
 from prunecli.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def share_of_activity(evidence: Evidence) -> Tensor:
     """
     if evidence.zero_share is None:
         raise ValueError(f"{evidence.layer} has no rectifier behind it: ask Criterion.available first")
-    return _as_scores(1 - evidence.zero_share.double(), evidence)
+    return representable(1 - evidence.zero_share.double(), evidence.weight)
 
 
 @criterion("mean_act", needs=Needs.ACTIVATION, source="Molchanov et al. 2017, arXiv:1611.06440")
@@ -36,8 +37,8 @@ def mean_activation(evidence: Evidence, *, how: str = "mean") -> Tensor:
     """
     activation = _activation(evidence)
     _one_of("mean_act", "how", how, ("mean", "absolute"))
-    score = activation.pooled.double().mean(dim=0) if how == "mean" else activation.absolute
-    return _as_scores(score, evidence)
+    score = activation.pooled.double().mean(dim=0) if how == "mean" else activation.absolute.double()
+    return representable(score, evidence.weight)
 
 
 @criterion(
@@ -48,7 +49,7 @@ def deviation_of_activation(evidence: Evidence) -> Tensor:
 
     score_f = sqrt(mean_b (m_bf − mean_b m_bf)²),  m_bf = mean_p a_bfp      (n, F) → (F,)
     """
-    return _as_scores(_activation(evidence).pooled.double().std(dim=0, correction=0), evidence)
+    return representable(_activation(evidence).pooled.double().std(dim=0, correction=0), evidence.weight)
 
 
 @criterion(
@@ -59,7 +60,7 @@ def length_of_activation(evidence: Evidence) -> Tensor:
 
     score_f = mean_b sqrt(Σ_p a_bfp²)                         (n, F, P) → (F,)
     """
-    return _as_scores(_activation(evidence).length, evidence)
+    return representable(_activation(evidence).length.double(), evidence.weight)
 
 
 @criterion("entropy", needs=Needs.ACTIVATION, source="Luo and Wu 2017, arXiv:1706.05791", zero_is_lowest=True)
@@ -88,7 +89,7 @@ def entropy_of_activation(evidence: Evidence, *, bins: int = 20, mode: str = "pr
     bits = -torch.special.xlogy(shares, shares).sum(dim=0) / torch.log(pooled.new_tensor(2.0))
     if mode == "ice":  # Σ over bins of d log₂ d, where d = share × bins ÷ spread
         bits = (bits - torch.log2(bins / spread)) * bins / spread
-    return _as_scores(bits.where(~constant, 0.0), evidence)
+    return representable(bits.where(~constant, 0.0), evidence.weight)
 
 
 @criterion(
@@ -110,7 +111,7 @@ def uncorrelated_activation(evidence: Evidence) -> Tensor:
     centred = (pooled - pooled.mean(dim=0)).where(~constant, 0.0)
     units = centred / torch.linalg.vector_norm(centred, dim=0).where(~constant, 1.0)
     alike = (units.T @ units).abs().fill_diagonal_(0.0)
-    return _as_scores((1 - alike.amax(dim=1)).clamp(min=0).where(~constant, 0.0), evidence)
+    return representable((1 - alike.amax(dim=1)).clamp(min=0).where(~constant, 0.0), evidence.weight)
 
 
 @criterion("lda", needs=Needs.ACTIVATION, source="Tian et al. 2017, arXiv:1704.06305", zero_is_lowest=True)
@@ -133,7 +134,7 @@ def fisher_ratio(evidence: Evidence) -> Tensor:
     between = (sizes[:, None] * means.square()).sum(dim=0)
     within = (centred - means[classes]).square().sum(dim=0)
     floor = WITHIN_FLOOR * (between + within)
-    return _as_scores(between / within.maximum(floor).where(~constant, 1.0), evidence)
+    return representable(between / within.maximum(floor).where(~constant, 1.0), evidence.weight)
 
 
 def _activation(evidence: Evidence) -> ActivationEvidence:
@@ -146,15 +147,6 @@ def _constant(evidence: Evidence) -> Tensor:
     """(F,) bool: whether a channel's mean is the same for all images but for rounding."""
     pooled = _activation(evidence).pooled
     return pooled.amax(dim=0) - pooled.amin(dim=0) <= CONSTANT * pooled.abs().amax(dim=0)
-
-
-def _as_scores(values: Tensor, evidence: Evidence) -> Tensor:
-    """Values in the type of the layer's weight and on its device, finite there."""
-    import torch
-
-    weight = evidence.weight
-    largest = torch.finfo(weight.dtype).max
-    return values.clamp(min=-largest, max=largest).to(dtype=weight.dtype, device=weight.device)
 
 
 def _one_of(name: str, option: str, given: str, valid: tuple[str, ...]) -> None:

@@ -55,7 +55,7 @@ def exemplar_evidence(evidence: Evidence, *, beta: float = 0.75) -> Tensor:
 def representative(evidence: Evidence, *, share: float = 0.5) -> Tensor:
     """1 for the filter that stands for its k-means cluster, for the others how far from it they are.
 
-    score_f = 1 for representatives,  else F/(F + 1) · ‖F_f − F_r(f)‖ / max_j ‖F_j − F_r(j)‖      (F, K) → (F,)
+    score_f = 1 if r(f) = f else F/(F + 1) · ‖F_f − F_r(f)‖ / max_j ‖F_j − F_r(j)‖      (F, K) → (F,)
 
     r(f) is the filter nearest to the mean of f's cluster; of equally near ones the longer. The number of
     clusters is share × F, rounded, at least 1; fewer when there are fewer different filters. Lloyd's
@@ -65,7 +65,9 @@ def representative(evidence: Evidence, *, share: float = 0.5) -> Tensor:
     import torch
 
     if not 0 < share <= 1:
-        raise WrongUse(f"share of kmeans is above 0 and at most 1, not {share}", hints=["for example: share=0.5"])
+        raise WrongUse(
+            f"share of kmeans is above 0 and at most 1, not {share}", hints=["for example: share=0.5"]
+        )
     weight = evidence.weight
     count = len(weight)
     products, _ = _inner_products(weight)
@@ -106,7 +108,7 @@ def farthest_first(products: Tensor, clusters: int) -> Tensor:
 
 
 def lloyd(products: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-    """k-means from the filters `start` (k,): each filter's cluster and its squared distance to the mean of it.
+    """k-means from the filters `start` (k,): each filter's cluster and squared distance to that one's mean.
 
     ‖F_f − mean_c‖² = G_ff − 2 mean_{j in c} G_fj + mean_{i,j in c} G_ij of the inner products G (F, F): no
     mean is ever formed. → (F,), (F,)
@@ -132,7 +134,7 @@ def lloyd(products: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _representatives(labels: Tensor, distances: Tensor, strength: Tensor, *, slack: float) -> Tensor:
-    """The filter nearest to each cluster's mean, of equally near ones the strongest: (F,) → (k,), −1 of none."""
+    """The filter nearest to each cluster's mean, of equally near ones the strongest: (k,), −1 for none."""
     import torch
 
     clusters = int(labels.max()) + 1

@@ -1,4 +1,4 @@
-"""The layers that read a layer's channels, channel by channel: what the criteria of reconstruction start from.
+"""The layers that read a layer's channels, channel by channel: what criteria of reconstruction start from.
 
 A consumer makes y = Σ_c W_c u_c of its patches u, W_c and u_c being what it has of channel c.
 """

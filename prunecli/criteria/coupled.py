@@ -1,4 +1,4 @@
-"""Criteria that read all that leaves with a filter: its own weights, its norm's, and what its consumers lose."""
+"""Criteria that read all that leaves with a filter: its weights, its norm's, those that read its channel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def coupled_l1_norm(evidence: Evidence) -> Tensor:
 
 
 @criterion(
-    "dep_l2", needs=Needs.WEIGHT | Needs.COUPLED, source="Fang et al. 2023, arXiv:2301.12900", zero_is_lowest=True
+    "dep_l2",
+    needs=Needs.WEIGHT | Needs.COUPLED,
+    source="Fang et al. 2023, arXiv:2301.12900",
+    zero_is_lowest=True,
 )
 def coupled_l2_norm(evidence: Evidence) -> Tensor:
     """Euclidean length of all that leaves with a filter, taken as one vector.
@@ -40,7 +43,9 @@ def coupled_l2_norm(evidence: Evidence) -> Tensor:
     The tensors are those of `dep_l1`.
     """
     slices = evidence.coupled or ()
-    scale = max((float(largest(each.rows).amax()) for each in slices if each.rows.numel()), default=0.0) or 1.0
+    scale = (
+        max((float(largest(each.rows).amax()) for each in slices if each.rows.numel()), default=0.0) or 1.0
+    )
     squares = _over_tensors(evidence, lambda rows: (lengths(rows).double() / scale).square_())
     return representable(squares.sqrt() * scale, evidence.weight)
 

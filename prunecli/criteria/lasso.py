@@ -2,7 +2,7 @@
 
 minimise ½ βᵀ G β − βᵀ t + α Σ |β_c|
 
-While the coefficients that are not zero stay so, they are linear in α (Osborne et al. 2000, Efron et al. 2004).
+As long as the same coefficients are not zero, they are linear in α (Osborne et al. 2000, Efron et al. 2004).
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ STEPS = 16
 
 
 def entry_penalties(products: Floats, target: Floats) -> Floats:
-    """sup {α: β_c(α) ≠ 0} of every coefficient, G (F, F), t (F,) → (F,); 0 for one that is never taken."""
+    """The largest α at which each β_c is not zero, 0 for one that is never taken: (F, F), (F,) → (F,)."""
     path = _Path(products, target)
     entries = np.zeros(len(target))
     excluded = products.diagonal() <= 0
+    if excluded.all():
+        return entries
     entering: int | None = int(np.where(excluded, -1.0, np.abs(target)).argmax())
     left: int | None = None
     for _ in range(STEPS * len(target)):

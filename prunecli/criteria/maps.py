@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prunecli.criteria.contract import Evidence, Needs, criterion
+from prunecli.criteria.rows import representable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +21,7 @@ def mean_rank(evidence: Evidence) -> Tensor:
     """
     if evidence.map_rank is None:
         raise ValueError(f"{evidence.layer} has no two-dimensional maps: ask Criterion.available first")
-    return evidence.map_rank.to(dtype=evidence.weight.dtype, device=evidence.weight.device)
+    return representable(evidence.map_rank.double(), evidence.weight)
 
 
 @criterion("chip", needs=Needs.NUCLEAR_DROP, source="Sui et al. 2021, arXiv:2110.13981", zero_is_lowest=True)
@@ -33,4 +34,4 @@ def channel_independence(evidence: Evidence) -> Tensor:
     """
     if evidence.nuclear_drop is None:
         raise ValueError(f"{evidence.layer} was not seen on images: ask Criterion.available first")
-    return evidence.nuclear_drop.to(dtype=evidence.weight.dtype, device=evidence.weight.device)
+    return representable(evidence.nuclear_drop.double(), evidence.weight)

@@ -1,7 +1,7 @@
 """Sums, norms and distances of the rows of a matrix: what the weight criteria are made of.
 
-The norms read the matrix once and write no copy of it: a piece at a time goes through one buffer that stays in
-the processor's cache.
+The norms read the matrix once and write no copy of it: one piece at a time goes through a buffer that stays
+in the processor's cache.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ def _absolute_pieces(rows: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor
     import torch
 
     count, width = rows.shape
-    step = max(1, PIECE_ENTRIES // max(1, width))
+    if count * width <= PIECE_ENTRIES:
+        return reduce(rows.abs())
+    step = max(1, PIECE_ENTRIES // width)
     buffer = rows.new_empty((min(step, count), width))
-    found = [
-        reduce(torch.abs(piece, out=buffer[: len(piece)])) for piece in rows.split(step)
-    ]
-    return torch.cat(found)
+    pieces = torch.split(rows, step)
+    return torch.cat([reduce(torch.abs(piece, out=buffer[: len(piece)])) for piece in pieces])

@@ -1,4 +1,4 @@
-"""Criteria that look at a filter as a matrix, input channels by kernel positions, and at its singular values."""
+"""Criteria that read the singular values of a filter, a matrix of input channels by kernel positions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 @criterion(
-    "nuclear", needs=Needs.WEIGHT, source="the nuclear norm, a baseline beside l2 and eff_rank", zero_is_lowest=True
+    "nuclear",
+    needs=Needs.WEIGHT,
+    source="the nuclear norm, a baseline beside l2 and eff_rank",
+    zero_is_lowest=True,
 )
 def nuclear_norm(evidence: Evidence) -> Tensor:
     """Sum of a filter's singular values, the filter taken as a matrix of input channels by kernel positions.
@@ -39,7 +42,7 @@ def effective_rank(evidence: Evidence) -> Tensor:
     values, _ = _singular_values(evidence)
     total = values.sum(dim=1, keepdim=True)
     shares = values / total.where(total > 0, 1)
-    entropy = torch.special.entr(shares).sum(dim=1)
+    entropy: Tensor = torch.special.entr(shares).sum(dim=1)
     return entropy.exp().where(total[:, 0] > 0, 0).to(evidence.weight.dtype)
 
 
@@ -52,6 +55,7 @@ def _singular_values(evidence: Evidence) -> tuple[Tensor, Tensor]:
     rows = evidence.weight.double() / scale.where(scale > 0, 1)[:, None]
     matrices = rows.view(filters, channels, math.prod(kernel))
     if 1 in matrices.shape[1:]:
-        return torch.linalg.vector_norm(rows, dim=1, keepdim=True), scale
-    values: Tensor = torch.linalg.svdvals(matrices)
+        values: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    else:
+        values = torch.linalg.svdvals(matrices)
     return values, scale

@@ -1,8 +1,8 @@
 """What removing one channel saves, from the traced shapes and labels: nothing is cut to find it out.
 
-A dimension of `s` positions that loses `r` of them with a channel keeps the share 1 − r/s; a tensor keeps the
-product of its dimensions' shares, and so do the multiply-accumulates of an operation, which are the product of
-the sizes that it runs over.
+A dimension of `s` positions that loses `r` of them with a channel keeps the share 1 − r/s. A tensor keeps
+the product of its dimensions' shares, and so do the multiply-accumulates of an operation, over the dimensions
+that it runs through.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def _savings(graph: ChannelGraph) -> _Savings:
         _add(params, parameter.numel(), axes)
     trace = graph.traces[0]
     batch = trace.inputs[0].shape[0]
-    for operation, count, axes in _counted(trace.operations, axes_of):
-        _add(macs, count / batch, axes)
+    for operation, count, through in _counted(trace.operations, axes_of):
+        _add(macs, count / batch, through)
         made = operation.outputs[0]
         _add(activations, math.prod(made.shape) / batch, axes_of(made))
     return _Savings(macs, params, activations)
@@ -101,7 +101,7 @@ def _counts(axis: Axis) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _counted(
     operations: Iterable[Operation], axes_of: _AxesOf
 ) -> Iterator[tuple[Operation, int, Sequence[Axis]]]:
-    """The convolutions and matrix products, with their MACs and the axes that they run over."""
+    """The convolutions and matrix products, with their MACs and the axes that they run through."""
     for operation in operations:
         if operation.name == "aten.convolution":
             read, weight = operation.args[:2]

@@ -67,31 +67,41 @@ def test_the_least_loss_wins_and_chance_is_visibly_worse():
 
 
 def test_a_difference_within_the_error_is_not_called_one():
-    found = judgement(images=64, l1=cut(2.25, 12.5), random=cut(2.5, 10.0))
+    found = judgement(images=64, l1=cut(2.25, 52.5), random=cut(2.5, 50.0))
     assert found.remarks() == (
-        "at 0.5 l1 does least damage (loss 2.25, accuracy 12.5 %), but not visibly less than random "
-        "(loss 2.5, accuracy 10.0 %): 64 images do not tell them apart",
+        "at 0.5 l1 does least damage (loss 2.25, accuracy 52.5 %), but not visibly less than random "
+        "(loss 2.5, accuracy 50.0 %): 64 images do not tell them apart",
     )
 
 
 def test_chance_may_win_and_may_be_missing():
-    assert judgement(l1=cut(2.5, 9.0), random=cut(2.25, 10.0)).remarks() == (
-        "at 0.5 no criterion does less damage than random (loss 2.25, accuracy 10.0 %)",
+    assert judgement(l1=cut(2.5, 49.0), random=cut(2.25, 50.0)).remarks() == (
+        "at 0.5 no criterion does less damage than random (loss 2.25, accuracy 50.0 %)",
     )
-    assert judgement(l1=cut(2.5, 9.0), l2=cut(2.25, 10.0)).remarks() == (
-        "at 0.5 l2 does least damage (loss 2.25, accuracy 10.0 %)",
+    assert judgement(l1=cut(2.5, 49.0), l2=cut(2.25, 50.0)).remarks() == (
+        "at 0.5 l2 does least damage (loss 2.25, accuracy 50.0 %)",
     )
 
 
 def test_each_ratio_has_its_own_remark_and_broken_networks_win_nothing():
     found = judgement(
         l1=(cut(1.0, 70.0, ratio=0.3), cut(float("nan"), 10.0, ratio=0.7)),
-        l2=(cut(1.5, 65.0, ratio=0.3), cut(9.0, 11.0, ratio=0.7), cut(None, None, ratio=0.9)),
+        l2=(cut(1.5, 65.0, ratio=0.3), cut(9.0, 61.0, ratio=0.7), cut(None, None, ratio=0.9)),
     )
     assert found.remarks() == (
         "at 0.3 l1 does least damage (loss 1, accuracy 70.0 %)",
-        "at 0.7 l2 does least damage (loss 9, accuracy 11.0 %)",
+        "at 0.7 l2 does least damage (loss 9, accuracy 61.0 %)",
     )
+
+
+def test_where_every_cut_breaks_the_network_none_wins():
+    found = judgement(l1=cut(2.3, 10.0), random=cut(9.0, 20.0), apoz=cut(5.0, 45.5))
+    assert found.remarks() == (
+        "at 0.5 every criterion breaks the network (accuracy at most 45.5 %, whole 92.0 %): "
+        "a smaller ratio tells more about them",
+    )
+    found = judgement(l1=cut(2.3, 10.0), apoz=cut(5.0, 46.0))
+    assert "does least damage" in found.remarks()[0]
 
 
 def test_what_cannot_be_told_is_not_claimed():

@@ -15,9 +15,9 @@ from prunecli.criteria.contract import Needs
 
 
 class SharedTanh(networks.SharedLayer):
-    def __init__(self):
+    def __init__(self, act=None):
         super().__init__()
-        self.act = nn.Tanh()
+        self.act = act or nn.Tanh()
 
     def forward(self, x):
         x = self.stem(x)
@@ -46,6 +46,7 @@ CASES = {
     "overwritten by a sum": (Block, "conv2", "bn2", 1),
     "read twice": (Block, "stem", "stem", 1),
     "called three times": (SharedTanh, "cell", "act", 1),
+    "called three times in place": (lambda: SharedTanh(nn.ReLU(inplace=True)), "cell", "act", 1),
     "tokens": (Tokens, "hidden", "act", -1),
     "vectors": (networks.Plain, "head.linear", "head.linear", -1),
 }

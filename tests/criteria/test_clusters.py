@@ -143,6 +143,12 @@ def test_the_starting_points_are_farthest_from_those_before():
     assert farthest_first(rows @ rows.T, 3).tolist() == [3, 0, 2]
 
 
+def test_an_empty_cluster_takes_no_filter():
+    rows = torch.tensor([[-2.0], [-1.0], [0.1], [0.9], [2.0]], dtype=torch.float64)
+    labels, _ = lloyd(rows @ rows.T, torch.tensor([0, 0, 4]))
+    assert labels.tolist() == [0, 0, 2, 2, 2]
+
+
 def test_copies_stand_behind_one_of_them():
     weight = drawn(4, 6).repeat(3, 1)
     scores = representative(evidence(weight))

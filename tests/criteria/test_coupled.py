@@ -18,14 +18,15 @@ WEIGHT = torch.tensor([[1.0, -2.0], [3.0, 0.0]])
 READ = torch.tensor([[2.0], [-4.0], [5.0]])
 
 
-def evidence(cost=None, flow=None, coupled=True, size=1.0):
+def evidence(cost=None, flow=None, coupled=True, size=1.0, dtype=torch.float32):
+    weight, read = WEIGHT.to(dtype) * size, READ.to(dtype) * size
     slices = (
-        Slices("conv.weight", WEIGHT * size, torch.tensor([0, 1])),
-        Slices("next.weight", READ * size, torch.tensor([1, 0, 1])),
+        Slices("conv.weight", weight, torch.tensor([0, 1])),
+        Slices("next.weight", read, torch.tensor([1, 0, 1])),
     )
     return Evidence(
         layer="conv",
-        weight=WEIGHT * size,
+        weight=weight,
         kernel_shape=(2, 2),
         coupled=slices if coupled else None,
         cost=cost,
@@ -38,10 +39,13 @@ def test_two_filters_by_hand():
     torch.testing.assert_close(coupled_l2_norm(evidence()), torch.tensor([21.0, 38.0]).sqrt())
 
 
-@pytest.mark.parametrize("size", [1e30, 1e-30])
-def test_squares_neither_overflow_nor_vanish(size):
-    expected = torch.tensor([21.0, 38.0]).sqrt() * size
-    torch.testing.assert_close(coupled_l2_norm(evidence(size=size)), expected, rtol=1e-6, atol=0)
+@pytest.mark.parametrize(
+    ("size", "dtype"), [(1e30, torch.float32), (1e-30, torch.float32), (1e200, torch.float64)]
+)
+def test_squares_neither_overflow_nor_vanish(size, dtype):
+    scores = coupled_l2_norm(evidence(size=size, dtype=dtype))
+    expected = torch.tensor([21.0, 38.0], dtype=dtype).sqrt() * size
+    torch.testing.assert_close(scores, expected, rtol=1e-6, atol=0)
 
 
 def left_over(model, layer, filters):

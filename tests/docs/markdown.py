@@ -45,7 +45,8 @@ def table(path: Path, heading: str) -> list[list[str]]:
     section = re.split(rf"^#+ {re.escape(heading)}$", text, flags=re.MULTILINE)[1]
     section = re.split(r"^#+ ", section, flags=re.MULTILINE)[0]
     rows = [line for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+    cells = [re.split(r"(?<!\\)\|", row.strip()[1:-1]) for row in rows[2:]]
+    return [[cell.strip().replace("\\|", "|") for cell in row] for row in cells]
 
 
 def links(path: Path) -> list[tuple[str, str]]:

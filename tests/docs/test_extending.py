@@ -17,6 +17,7 @@ from torch import nn
 
 from prunecli.architectures import build, identify, resolve
 from prunecli.criteria.contract import CRITERIA, BatchNormEvidence, Evidence
+from prunecli.criteria.specification import criterion_named
 from prunecli.data import open_data
 from prunecli.errors import InputRefused
 from prunecli.graph.channel_graph import build_graph
@@ -74,12 +75,13 @@ def test_a_criterion(added):
     added("A criterion")
     weight = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
     norm = BatchNormEvidence(
-        torch.tensor([-2.0, 1.0]), torch.zeros(2), torch.zeros(2), torch.tensor([4.0, 1.0]) - 1e-5
+        torch.tensor([-2.0, 1.0]), torch.tensor([0.5, -3.0]), torch.zeros(2), torch.ones(2)
     )
-    scores = CRITERIA["bn_folded"].function(Evidence("conv", weight, (2, 2, 1, 1), norm))
-    torch.testing.assert_close(scores, torch.tensor([5.0, 2.0]))
-    assert not CRITERIA["bn_folded"].available(Evidence("conv", weight, (2, 2, 1, 1)))
-    document = run("prunecli prune --ratio 0.5 --criterion bn_folded --dry-run --no-evaluate")
+    evidence = Evidence("conv", weight, (2, 2, 1, 1), norm)
+    assert CRITERIA["bn_reach"].function(evidence).tolist() == [2.5, 4.0]
+    assert criterion_named("bn_reach(deviations=2)").function(evidence).tolist() == [4.5, 5.0]
+    assert not CRITERIA["bn_reach"].available(Evidence("conv", weight, (2, 2, 1, 1)))
+    document = run("prunecli prune --ratio 0.5 --criterion bn_reach --dry-run --no-evaluate")
     assert document["verification"]["equivalent"]
     assert document["reduction"]["macs"] > 0.5
 

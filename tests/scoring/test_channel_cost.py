@@ -16,13 +16,27 @@ from prunecli.scoring.channel_cost import channel_cost
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.planning import make_plan
 
+
+class Bilinear(nn.Module):
+    """All products of two channels: a channel stands twice at its own square."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = networks.conv(3, 4)
+        self.linear = nn.Linear(16, 5)
+
+    def forward(self, x):
+        x = self.stem(x).mean((2, 3))
+        return self.linear((x[:, :, None] * x[:, None, :]).flatten(1))
+
+
 NETWORKS = [
     networks.Plain, networks.Residual, networks.Concatenation, networks.Dense, networks.Chunk,
     networks.StridedHalves, networks.ChannelShuffle, networks.PixelShuffle, networks.Grouped,
     networks.Depthwise, networks.DepthwiseMultiplier, networks.Transposed, networks.GroupedTransposed,
     networks.FlattenLinear, networks.ChannelsLastFlatten, networks.ConcatenationThenFlatten,
     networks.SqueezeExcite, networks.SharedLayer, networks.TiedWeights, networks.WeightStandardised,
-    networks.FusedAttention, networks.TrainingBranch,
+    networks.FusedAttention, networks.TrainingBranch, Bilinear,
 ]  # fmt: skip
 
 

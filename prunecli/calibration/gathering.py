@@ -19,6 +19,7 @@ from prunecli.calibration.gate_path import integrate_gates
 from prunecli.calibration.gates import GateGradientObserver
 from prunecli.calibration.gradients import CurvatureObserver, NormProductsObserver, WeightGradientObserver
 from prunecli.calibration.hessian import hessian_gradient_products
+from prunecli.calibration.layouts import with_matched_layouts
 from prunecli.calibration.maps import MapRankObserver, NuclearDropObserver
 from prunecli.calibration.movement import observe_movement
 from prunecli.calibration.observing import CalibrationBatches, Objective, Observer, Probe, Scene
@@ -67,6 +68,7 @@ def gather(
     device.
     """
     parts = needs.parts()
+    objective = with_matched_layouts(objective)
     observers = {need: OBSERVERS[need](scene) for need in parts if need in OBSERVERS}
     gathered: dict[str, dict[str, Any]] = {layer: {} for layer in scene.layers}
     with _prepared(scene.model):

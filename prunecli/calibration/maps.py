@@ -97,13 +97,18 @@ def _ranks(maps: Tensor) -> Tensor:
     largest = torch.linalg.matrix_norm(square @ square).double() ** 0.25 * scale
     bound = largest * (max(maps.shape[1:]) * torch.finfo(torch.float32).eps) ** 2
     gram.diagonal(dim1=1, dim2=2).sub_(bound[:, None])
+    return positive_eigenvalues(gram)
+
+
+def positive_eigenvalues(matrices: Tensor) -> Tensor:
+    """How many eigenvalues of symmetric matrices (F, n, n) are positive: (F,)."""
     # On a GPU the factorisations would run one after the other.
-    factors, pivots, _ = torch.linalg.ldl_factor_ex(gram.cpu())
+    factors, pivots, _ = torch.linalg.ldl_factor_ex(matrices.cpu())
     single = pivots > 0
     positive = (single & (factors.diagonal(dim1=1, dim2=2) > 0)).sum(dim=1)
     # A pivot of two rows has one eigenvalue of each sign.
-    ranks: Tensor = positive + (~single).sum(dim=1) // 2
-    return ranks.to(maps.device)
+    counts: Tensor = positive + (~single).sum(dim=1) // 2
+    return counts.to(matrices.device)
 
 
 def nuclear_drops(rows: Tensor) -> Tensor:
@@ -125,7 +130,8 @@ def nuclear_drops(rows: Tensor) -> Tensor:
     shift = (2 * (low + STEP * nodes)).exp()
     remaining = outside[:, None] + squares @ (shift / (values[:, None] + shift))
     slope = (squares * values) @ (values[:, None] + shift).square().reciprocal()
-    return (slope / remaining) @ shift.pow(1.5) * (2 * STEP / math.pi)
+    drops = (slope / remaining) @ shift.pow(1.5) * (2 * STEP / math.pi)
+    return drops.where(rows.any(dim=1), 0.0)  # the decomposition leaves some rounding in silent rows
 
 
 def _decomposed(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:

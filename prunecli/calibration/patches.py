@@ -39,11 +39,10 @@ class ConsumerObserver(Observer):
         super().__init__(scene)
         self._owned = consumers_of(scene)
         self._consumers = {name for owned in self._owned.values() for name in owned}
+        self._partly_seen = partly_seen(scene)
         # Consumer → which of its calls → patches, batch by batch.
         self._patches: dict[str, dict[int, list[Tensor]]] = {}
-        self._unreadable = {
-            name for name in self._consumers if not is_readable(scene.model.get_submodule(name))
-        }
+        self._unreadable: set[str] = set()
         self._first, self._images = 0, 0
 
     def begin(self, labels: Tensor) -> None:
@@ -80,7 +79,7 @@ class ConsumerObserver(Observer):
         found: dict[str, Any] = {}
         for producer, owned in self._owned.items():
             read = {name: owner for name, owner in owned.items() if name in samples}
-            if not read or self._unreadable & owned.keys():
+            if not read or producer in self._partly_seen or self._unreadable & owned.keys():
                 continue
             for name, owner in read.items():
                 key = (name, owner.tobytes())
@@ -117,11 +116,26 @@ def consumers_of(scene: Scene) -> OwnedColumns:
     return found
 
 
-def is_readable(module: nn.Module) -> bool:
-    """Whether a layer's inputs can be told apart by the channels that they come from.
+def partly_seen(scene: Scene) -> set[str]:
+    """Layers whose channels are read by one that cannot tell its inputs apart by them.
 
     An index along the inputs of a convolution in groups stands for one channel of every group.
     """
+    made = {(layer.weight, layer.filter_axis): layer.name for layer in scene.graph.layers}
+    unclear = {
+        (layer.weight, 1 - layer.filter_axis)
+        for layer in scene.graph.layers
+        if not _is_readable(scene.model.get_submodule(layer.name))
+    }
+    found: set[str] = set()
+    for group in scene.graph.groups:
+        places = {(member.tensor, member.axis) for member in group.members}
+        if places & unclear:
+            found |= {made[place] for place in places & made.keys()}
+    return found
+
+
+def _is_readable(module: nn.Module) -> bool:
     convolution = isinstance(module, (*CONVOLUTIONS, *TRANSPOSED)) and module.groups == 1
     return convolution or isinstance(module, nn.Linear)
 

@@ -28,7 +28,6 @@ def entry_penalties(products: Floats, target: Floats) -> Floats:
     if excluded.all():
         return entries
     entering: int | None = int(np.where(excluded, -1.0, np.abs(target)).argmax())
-    left: int | None = None
     for _ in range(STEPS * len(target)):
         if entering is not None:
             coefficient = path.order[entering]
@@ -36,10 +35,9 @@ def entry_penalties(products: Floats, target: Floats) -> Floats:
                 entries[coefficient] = max(entries[coefficient], path.penalty)
             else:
                 excluded[coefficient] = True
-        entering, leaving = path.advance(excluded, left)
+        entering, leaving = path.advance(excluded)
         if path.penalty <= 0:
             break
-        left = None if leaving is None else int(path.order[leaving])
         if leaving is not None:
             path.leave(leaving)
     return entries
@@ -99,11 +97,8 @@ class _Path:
         self._value[last] = 0.0
         self._chosen = last
 
-    def advance(self, excluded: NDArray[np.bool_], left: int | None) -> tuple[int | None, int | None]:
-        """Lower the penalty until a coefficient enters or leaves: (place that enters, place that leaves).
-
-        The one that has just `left` is at the bound still, on its way inwards.
-        """
+    def advance(self, excluded: NDArray[np.bool_]) -> tuple[int | None, int | None]:
+        """Lower the penalty until a coefficient enters or leaves: (place that enters, place that leaves)."""
         from scipy.linalg import solve_triangular
 
         at = self._chosen
@@ -114,10 +109,9 @@ class _Path:
         slope, rate, order = self._slope[at:], self._rate[at:], self.order[at:]
         bounds = np.full((2, len(slope)), np.inf)
         for side, sign in enumerate((1.0, -1.0)):
+            # Of one that has just left, the slope falls faster than the penalty: it does not meet it.
             closing = 1 - sign * rate
             meets = (closing > ALIKE) & ~excluded[order]
-            if left is not None:
-                meets &= (order != left) | (np.sign(slope) != sign)
             bounds[side, meets] = np.maximum(self.penalty - sign * slope[meets], 0) / closing[meets]
         reached = bounds.min(axis=0)
         step = min(reached.min(initial=np.inf), zero.min(initial=np.inf), self.penalty)

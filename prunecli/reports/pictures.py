@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg", "pdf")
 WITH_NUMBERS = 24
 """Up to so many criteria the cells of a heatmap carry their number."""
+MOST_RANKED = 12
+"""Of so many criteria ranks are drawn against each other: a panel for every two."""
 _DOTS_PER_INCH = 150
 
 Matrix = NDArray[np.float64]
@@ -88,18 +90,23 @@ def agreement_heatmaps(document: Mapping[str, Any], *, panels: Sequence[str] | N
         overlap = _matrix(criteria, document["pairs"], _jaccard_at(ratio))
         found[ratio] = (f"Jaccard of what goes at {ratio}", overlap, 0.0, "Blues")
     drawn = [found[panel] for panel in (found if panels is None else panels)]
-    cell = 0.42 if len(criteria) <= WITH_NUMBERS else 0.26
-    side = max(3.2, cell * len(criteria) + 1.9)
-    figure, axes = _figure(1, len(drawn), width=side * len(drawn), height=side)
-    for axis, (title, matrix, least, colours) in zip(axes, drawn, strict=True):
+    crowd = len(criteria) > WITH_NUMBERS
+    side = max(3.2, (0.2 if crowd else 0.42) * len(criteria) + 1.9)
+    columns = min(len(drawn), 2 if crowd else len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure, axes = _figure(rows, columns, width=side * columns, height=side * rows)
+    for axis, (title, matrix, least, colours) in zip(axes, drawn, strict=False):
         _heatmap(axis, matrix[np.ix_(order, order)], names, title=title, least=least, colours=colours)
+    for axis in axes[len(drawn) :]:
+        axis.set_visible(False)
     return figure
 
 
 def rank_pictures(document: Mapping[str, Any], layer: str) -> Figure:
     """Ranks of one layer's filters by each criterion against each other one: a point a filter.
 
-    `document` is the JSON of `score`. Raises WrongUse for a layer that no two criteria score.
+    `document` is the JSON of `score`; of many criteria the first twelve are drawn. Raises WrongUse for a
+    layer that no two criteria score.
     """
     found = {each["name"]: each["scores"] for each in document["layers"]}
     if layer not in found:
@@ -107,8 +114,8 @@ def rank_pictures(document: Mapping[str, Any], layer: str) -> Figure:
     scores = {name: np.asarray(values) for name, values in found[layer].items() if values is not None}
     if len(scores) < 2:
         raise WrongUse(f"fewer than two of the criteria score {layer!r}")
-    names = list(scores)
-    ranks = {name: _ranks(values) for name, values in scores.items()}
+    names = list(scores)[:MOST_RANKED]
+    ranks = {name: _ranks(values) for name, values in scores.items() if name in names}
     count = len(names)
     figure, axes = _figure(count, count, width=1.5 * count + 1, height=1.5 * count + 1)
     size = max(1.0, 14 - 0.02 * len(next(iter(ranks.values()))))

@@ -227,3 +227,32 @@ def test_half_precision_maps_are_shown_in_single_precision():
     scene = Scene(model, build_graph(model, (3, 8, 8)), 5)
     observe(scene, data(dtype=torch.bfloat16), classify, [Sees(scene)])
     assert dtypes == {torch.float32}
+
+
+class Tokenised(nn.Module):
+    """A batch norm's maps become tokens: the gradient comes back in another layout than its input has."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3)
+        self.bn = nn.BatchNorm2d(6)
+        self.norm = nn.LayerNorm(6)
+        self.linear = nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = self.bn(self.conv(x)).flatten(2).transpose(1, 2)
+        return self.linear(torch.tanh(self.norm(x)).square().mean(1))
+
+
+def test_single_images_behind_a_norm_have_the_gradients_that_they_have_in_a_batch():
+    scene = scene_of(Tokenised())
+    needs = WATCHED | Needs.NORM_PRODUCTS | Needs.GATE_PATH | Needs.HESSIAN_PRODUCT | Needs.ABLATION
+    alone, together = (gathered(scene, batches, needs) for batches in (one_by_one(data()), whole(data())))
+    left, right = alone["conv"], together["conv"]
+    torch.testing.assert_close(left["output"].products, right["output"].products)
+    torch.testing.assert_close(left["curvature"], right["curvature"])
+    torch.testing.assert_close(left["weight_gradient"].mean, right["weight_gradient"].mean)
+    torch.testing.assert_close(left["norm_products"].mean(0), right["norm_products"][0])
+    torch.testing.assert_close(left["gate_path"], right["gate_path"])
+    torch.testing.assert_close(left["hessian_product"], right["hessian_product"])
+    torch.testing.assert_close(left["ablation"].loss, right["ablation"].loss)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from criteria.test_reconstruction import FILTERS, consumer, evidence
+from criteria.consumers import FILTERS, consumer, evidence
 
 from prunecli.criteria import compensation
 from prunecli.criteria.compensation import selection_order
@@ -61,6 +61,14 @@ def test_a_channel_stands_for_others_that_follow_from_it():
     weight = torch.tensor([[0.0, 1.0, 2.0, 0.1]]).double()
     given = ConsumerEvidence("next", weight, torch.arange(4), samples)
     assert selection_order(evidence(given, filters=4)).argmax() == 0
+
+
+def test_what_is_the_same_in_all_samples_tells_nothing():
+    first, second = CASES["two"]
+    shifted = ConsumerEvidence("next", second.weight, second.owner, second.samples + 100)
+    scores = selection_order(evidence(first, second))
+    assert torch.equal(selection_order(evidence(first, shifted)), scores)
+    assert not torch.equal(selection_order(evidence(first)), scores)
 
 
 def test_a_search_ends_when_columns_fit_anything():

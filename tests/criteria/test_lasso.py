@@ -12,7 +12,7 @@ from prunecli.criteria.lasso import entry_penalties
 
 
 def problem(size, *, rank, seed=0):
-    """Columns that share `rank` directions, and a target of its own: coefficients return to zero on the way."""
+    """Columns that share `rank` directions, and a target of its own: some coefficients return to zero."""
     generator = np.random.default_rng(seed)
     columns = generator.standard_normal((size + 40, rank)) @ generator.standard_normal((rank, size))
     columns += 0.3 * generator.standard_normal(columns.shape)
@@ -64,6 +64,15 @@ def test_equal_columns_enter_once_and_empty_ones_never():
     )
     assert min(entries[0], entries[5]) == 0
     assert entries[6] == 0
+
+
+def test_near_copies_are_taken_for_copies():
+    columns, outcome = problem(8, rank=8)
+    near = np.hstack([columns, columns + 1e-8 * columns[::-1]])
+    products, target = near.T @ near / len(near), near.T @ outcome / len(near)
+    entries = entry_penalties(products, target)
+    alone = entry_penalties(products[:8, :8], target[:8])
+    np.testing.assert_allclose(np.maximum(entries[:8], entries[8:]), alone, rtol=1e-5)
 
 
 def test_nothing_to_explain():

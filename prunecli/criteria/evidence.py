@@ -129,7 +129,7 @@ class OutputEvidence(_AtLeastFloat32):
     products: Tensor
     """(n, F): Σ_p z g, which is Σ_k W_fk ∂L_b/∂W_fk, image by image."""
     positions: int
-    """P."""
+    """P, of all calls of the layer together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +159,7 @@ class Evidence(_AtLeastFloat32):
     """Every parameter that loses something with the filters, the layer's own weight among them."""
     cost: ChannelCost | None = None
     synaptic_flow: Tensor | None = None
-    """(F,): Σ |w ∂R/∂w| over all that leaves with a filter; R: positive weights, an input of ones."""
+    """(F,): Σ |w ∂R/∂w| ÷ R over all that leaves with a filter; R: positive weights, an input of ones."""
     activation: ActivationEvidence | None = None
     zero_share: Tensor | None = None
     """(F,): share of exact zeros over images and positions; only behind a rectifier."""

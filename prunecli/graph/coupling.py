@@ -43,11 +43,15 @@ def _owners(axis: Axis, filters: Axis) -> NDArray[np.int64]:
     Where a filter's label is a product (head × width), the other axis must be the same product.
     """
     owner = np.full(len(axis), -1, dtype=np.int64)
+    if not axis.size or not filters.size:
+        return owner
     if filters.shape[1] == 1:
-        known = {int(label): index for index, label in enumerate(filters[:, 0]) if label}
+        labels = filters[:, 0]
+        known = np.full(max(int(axis.max()), int(labels.max())) + 1, -1, dtype=np.int64)
+        known[labels] = np.arange(len(labels))
+        known[0] = -1  # 0 is no label
         for column in axis.T:
-            at = np.array([known.get(int(label), -1) for label in column], dtype=np.int64)
-            owner = np.where(owner < 0, at, owner)
+            owner = np.where(owner < 0, known[column], owner)
         return owner
     if axis.shape[1] != filters.shape[1]:
         return owner

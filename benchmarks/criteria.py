@@ -2,9 +2,9 @@
 
     python benchmarks/criteria.py resnet20.th --data cifar10 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
 
-Writes benchmarks/results/criteria_NAME.md and a heatmap beside it. With 512 images of CIFAR-10 most of the
-time goes into the criteria that take passes of their own: `oracle` silences every filter by itself, `ig` walks
-every layer's gates in 20 steps.
+Writes benchmarks/results/criteria_NAME.md and a heatmap beside it. With 512 images of CIFAR-10 most of
+the time goes into the criteria that take passes of their own: `oracle` silences every filter by itself,
+`ig` walks every layer's gates in 20 steps.
 """
 
 from __future__ import annotations

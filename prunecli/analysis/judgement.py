@@ -127,34 +127,37 @@ class Judgement:
         measured = {name: cut for name, cut in cuts.items() if _finite(cut.loss) is not None}
         if not measured:
             return None
-        highest = self._broken(measured.values())
-        if highest is not None:
-            return (
-                f"at {ratio} every criterion breaks the network (accuracy at most {highest:.1f} %, "
-                f"whole {self.accuracy:.1f} %): a smaller ratio tells more about them"
-            )
+        broken = self._broken(ratio, measured.values())
+        if broken is not None:
+            return broken
         best = min(measured, key=lambda name: _damage(measured[name]))
         if best == RANDOM:
             return f"at {ratio} no criterion does less damage than random ({_figures(cuts[RANDOM])})"
         says = f"at {ratio} {best} does least damage ({_figures(cuts[best])})"
         chance = measured.get(RANDOM)
-        if chance is None:
-            return says
-        visible = visibly_less(cuts[best], chance, images=self.images)
+        return says if chance is None else says + self._against_chance(cuts[best], chance)
+
+    def _against_chance(self, best: Cut, chance: Cut) -> str:
+        visible = visibly_less(best, chance, images=self.images)
         if visible is None:
-            return f"{says}, random: {_figures(chance)}"
+            return f", random: {_figures(chance)}"
         if visible:
-            return f"{says}, visibly less than random ({_figures(chance)})"
+            return f", visibly less than random ({_figures(chance)})"
         return (
-            f"{says}, but not visibly less than random ({_figures(chance)}): "
+            f", but not visibly less than random ({_figures(chance)}): "
             f"{self.images} images do not tell them apart"
         )
 
-    def _broken(self, cuts: Iterable[Cut]) -> float | None:
-        """The highest accuracy when no cut keeps half of the whole network's; losses then say little."""
+    def _broken(self, ratio: float, cuts: Iterable[Cut]) -> str | None:
+        """What to say when no cut keeps half of the whole network's accuracy: losses then tell little."""
         left = [accuracy for cut in cuts if (accuracy := _finite(cut.accuracy)) is not None]
         whole = _finite(self.accuracy)
-        return max(left) if whole and left and max(left) < whole / 2 else None
+        if whole is None or not left or max(left) >= whole / 2:
+            return None
+        return (
+            f"at {ratio} every criterion breaks the network (accuracy at most {max(left):.1f} %, "
+            f"whole {whole:.1f} %): a smaller ratio tells more about them"
+        )
 
 
 def oracle_agreement(comparison: Comparison) -> dict[str, float | None]:

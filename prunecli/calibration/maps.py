@@ -56,7 +56,7 @@ class SampledMeans(Observer):
 class MapRankObserver(SampledMeans):
     """Mean rank of two-dimensional feature maps."""
 
-    most = 32
+    most = 16
 
     def pictured(self, place: Place, feature_map: Tensor) -> None:
         """Add the ranks of a feature map (B, F, H, W)."""

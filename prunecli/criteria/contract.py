@@ -62,9 +62,7 @@ class Needs(enum.Flag):
         return (self.name or "").lower()
 
 
-WEIGHT_ONLY = (
-    Needs.SEED | Needs.WEIGHT | Needs.BATCH_NORM | Needs.COUPLED | Needs.COST | Needs.SYNAPTIC_FLOW
-)
+WEIGHT_ONLY = Needs.SEED | Needs.WEIGHT | Needs.BATCH_NORM | Needs.COUPLED | Needs.COST | Needs.SYNAPTIC_FLOW
 """What is known without running the network on images; everything else takes a calibration."""
 
 CriterionFunction = Callable[..., "Tensor"]

@@ -1,4 +1,4 @@
-"""Every criterion that looks at the network at work: order and size of batches, other layers, the network kept."""
+"""Every criterion that looks at the network: order and size of batches, repetition, what is not available."""
 
 from __future__ import annotations
 

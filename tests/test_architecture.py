@@ -41,6 +41,8 @@ HEAVY = {
     "onnxruntime",
     "safetensors",
     "matplotlib",
+    "numpy",
+    "jinja2",
 }
 LIGHT_ROOMS = {"errors", "registry", "progress", "version", "cli", "__main__", "__init__"}
 

@@ -40,8 +40,9 @@ class ConsumerObserver(Observer):
         self._owned = consumers_of(scene)
         self._consumers = {name for owned in self._owned.values() for name in owned}
         self._partly_seen = partly_seen(scene)
-        # Consumer → which of its calls → patches, batch by batch.
-        self._patches: dict[str, dict[int, list[Tensor]]] = {}
+        # Consumer → (calls, images, positions, C · taps), and how many images of each call are in it by now.
+        self._patches: dict[str, Tensor] = {}
+        self._filled: dict[str, list[int]] = {}
         self._unreadable: set[str] = set()
         self._first, self._images = 0, 0
 
@@ -56,25 +57,33 @@ class ConsumerObserver(Observer):
         if name not in self._consumers or name in self._unreadable:
             return
         module = self.scene.model.get_submodule(name)
-        calls = self._patches.setdefault(name, {}).setdefault(place.occurrence, [])
         images, positions = self._budget(place, module)
         taken = take_patches(module, inputs, self._images, positions)
-        if taken is None or (not calls and not _explains(module, taken, output)):
+        filled = self._filled.setdefault(name, [0] * len(self.scene.places[name]))
+        first = filled[place.occurrence] == 0
+        if taken is None or (first and not _explains(module, taken, output)):
             self._unreadable.add(name)
-            del self._patches[name]
+            self._patches.pop(name, None)
             return
+        if name not in self._patches:
+            # All at once: many small pieces beside feature maps that come and go would scatter the memory.
+            shape = (len(filled), len(images), *taken.patches.shape[1:])
+            self._patches[name] = taken.patches.new_empty(shape)
         chosen = [at - self._first for at in images if self._first <= at < self._first + self._images]
-        calls.append(taken.patches[chosen].flatten(0, 1))
+        end = filled[place.occurrence] + len(chosen)
+        self._patches[name][place.occurrence, filled[place.occurrence] : end] = taken.patches[chosen]
+        filled[place.occurrence] = end
 
     def result(self) -> dict[str, Any]:
         """Layer → its ConsumerEvidence; layers whose channels go to the same places share it.
 
         A layer is left out when one of those that read its channels could not be seen.
         """
-        samples = {}
-        while self._patches:  # one after the other, since joining copies
-            name, calls = self._patches.popitem()
-            samples[name] = torch.cat([patch for call in sorted(calls) for patch in calls[call]])
+        samples = {
+            name: kept[:, : min(self._filled[name])].flatten(0, 2)
+            for name, kept in self._patches.items()
+            if min(self._filled[name])
+        }
         made: dict[tuple[str, bytes], ConsumerEvidence] = {}
         found: dict[str, Any] = {}
         for producer, owned in self._owned.items():
@@ -258,9 +267,9 @@ def _explains(module: nn.Module, taken: Taken, output: Tensor) -> bool:
     """Whether the patches of the first image, times the weight, are what the layer made of them."""
     if taken.of != output.shape[2]:
         return False
-    made = taken.patches[0].double() @ weight_rows(module).double().T
+    made = taken.patches[0] @ at_least_float32(weight_rows(module)).T
     bias = getattr(module, "bias", None)
     if isinstance(bias, Tensor):
-        made = made + bias.detach().double()
-    given = output[0][:, taken.positions].T.double()
+        made = made + bias.detach()
+    given = output[0][:, taken.positions].T
     return bool((made - given).abs().amax() <= TOLERANCE * given.abs().amax() + 1e-30)

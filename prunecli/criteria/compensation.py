@@ -5,12 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from prunecli.criteria.consumers import (
     REMEMBERED,
     Consumers,
-    Floats,
     as_scores,
     by_filter,
     consumers_of,
@@ -21,6 +18,8 @@ from prunecli.criteria.evidence import ConsumerEvidence
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from prunecli.criteria.consumers import Floats
 
 # What is added to a covariance's diagonal, as a share of its mean.
 RIDGE = 1e-6
@@ -48,6 +47,8 @@ def selection_order(evidence: Evidence) -> Tensor:
 
 @lru_cache(maxsize=REMEMBERED)
 def _selection_order(consumers: Consumers, filters: int) -> Floats:
+    import numpy as np
+
     searches = [_Search(each, filters) for each in consumers]
     unexplained = sum(search.unexplained for search in searches)
     enough = UNEXPLAINED * unexplained
@@ -108,6 +109,7 @@ class _Search:
 
     def gains(self) -> Floats:
         """(F,): by how much each channel would lessen what is unexplained."""
+        import numpy as np
         import torch
 
         covariance, squares = self._own

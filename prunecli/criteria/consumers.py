@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from prunecli.criteria.evidence import ConsumerEvidence, Evidence
 from prunecli.criteria.rows import representable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    Floats = NDArray[np.float64]
+
 Consumers = tuple[ConsumerEvidence, ...]
-Floats = NDArray[np.float64]
 
 # How many answers about consumers are remembered: the layers that write to one residual stream have the same
 # consumers, and three criteria ask about them.

@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from prunecli.criteria.consumers import (
     REMEMBERED,
     Consumers,
-    Floats,
     as_scores,
     by_filter,
     consumers_of,
@@ -22,6 +19,8 @@ from prunecli.criteria.lasso import entry_penalties
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from prunecli.criteria.consumers import Floats
 
 # Entries of one block of a product: 16 MiB of float32.
 BLOCK_ENTRIES = 1 << 22
@@ -52,6 +51,8 @@ def lasso_entry(evidence: Evidence) -> Tensor:
 
 @lru_cache(maxsize=REMEMBERED)
 def _removal_order(consumers: Consumers, filters: int) -> Floats:
+    import numpy as np
+
     products = _error_products(consumers, filters)
     increase = products.diagonal().copy()
     place = np.empty(filters)
@@ -76,6 +77,8 @@ def _error_products(consumers: Consumers, filters: int) -> Floats:
     Σ_{c,d ∈ T} of it is the error of removing the channels T. Sums over samples and outputs are taken in the
     samples' own precision, which is at least float32.
     """
+    import numpy as np
+
     total = np.zeros((filters, filters))
     for consumer in consumers:
         patches, weights = by_filter(consumer, filters)

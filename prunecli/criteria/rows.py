@@ -59,7 +59,7 @@ def representable(scores: Tensor, weight: Tensor) -> Tensor:
     import torch
 
     limit = torch.finfo(weight.dtype).max
-    return scores.clamp(min=-limit, max=limit).to(weight.dtype)
+    return scores.double().clamp(min=-limit, max=limit).to(weight.dtype)
 
 
 def centred(rows: Tensor) -> tuple[Tensor, float]:

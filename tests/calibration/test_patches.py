@@ -155,8 +155,12 @@ def test_about_a_thousand_patches_are_kept(images, columns, rows):
 
 def test_wide_consumers_keep_fewer(monkeypatch):
     monkeypatch.setattr(patches, "ENTRIES", 72 * 20)
-    found = consumers(networks.Plain(), images=40, sizes=(30, 10))
-    assert found["conv1"]["consumers"][0].samples.shape == (20, 72)
+    found = consumers(networks.Plain(), images=40, sizes=(31, 9))
+    (few,) = found["conv1"]["consumers"]
+    assert few.samples.shape == (20, 72)
+    monkeypatch.setattr(patches, "ENTRIES", 72 * 40)  # one position of every image
+    (every,) = consumers(networks.Plain(), images=40, sizes=(31, 9))["conv1"]["consumers"]
+    torch.testing.assert_close(few.samples, every.samples[::2])
 
 
 def test_what_cannot_be_told_apart_is_left_out():

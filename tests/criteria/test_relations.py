@@ -151,7 +151,7 @@ def test_fpgm_works_in_tiles_of_bounded_size(copies):
     weight = weight[:1] + 1e-6 * weight if copies else weight
     with LargestTensor() as seen:
         distance_sum(evidence(weight))
-    assert seen.elements <= 256 * 256
+    assert seen.elements <= relations.tile_side(weight) ** 2
 
 
 def test_the_geometric_median_of_a_square_with_a_far_corner_pair():

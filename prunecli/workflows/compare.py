@@ -105,6 +105,7 @@ def compare(
         names = _names(criteria, saved, judge_cuts=judge_cuts)
         check_gates(fail_above, names)
         scorer = open_scorer(opening, names, calibration=calibration, seed=seed, progress=progress)
+        keep.check_layer(layer.name for layer in scorer.graph.layers)
         filters, notes = _scores(scorer, saved, progress)
         again, unsure = _again(scorer) if noise_floor and saved is None else (None, ())
         remark(progress, unsure)

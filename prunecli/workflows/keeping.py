@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prunecli.errors import WrongUse
+from prunecli.errors import WrongUse, nearest
 from prunecli.reports.pictures import picture_format, write_picture
 from prunecli.reports.writing import check_report, write_report
 from prunecli.version import __version__
@@ -46,6 +46,15 @@ class Keepsakes:
     def paths(self) -> tuple[str | None, ...]:
         """Every file asked for, None for what is not."""
         return (self.plot, self.plot_ranks, self.report)
+
+    def check_layer(self, layers: Iterable[str]) -> None:
+        """Raise WrongUse when the layer to draw is none of the network's, before any work."""
+        known = list(layers)
+        if self.plot_layer is None or self.plot_layer in known:
+            return
+        near = nearest(self.plot_layer, known)
+        hints = [f"did you mean {near!r}?"] if near else []
+        raise WrongUse(f"no layer is called {self.plot_layer!r}", hints=[*hints, "see: prunecli inspect"])
 
     def write(
         self,

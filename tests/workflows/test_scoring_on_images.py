@@ -190,6 +190,9 @@ def test_pictures_and_reports_are_written_beside_the_result(opening, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(paths)
     with pytest.raises(WrongUse, match="exists"):
         compare(opening, criteria=("l1", "l2"), ratios=[0.5], keep=keep)
+    odd = Keepsakes(plot_ranks=str(tmp_path / "other.svg"), plot_layer="conv9")
+    with pytest.raises(WrongUse, match="no layer is called 'conv9'"):
+        compare(opening, criteria=("l1", "l2"), ratios=[0.5], keep=odd)
     with pytest.raises(WrongUse, match=r"'x\.jpg' names no picture"):
         Keepsakes(plot="x.jpg")
 

@@ -25,7 +25,7 @@ import torch
 
 from prunecli.analysis.agreement import jaccard, kendall, rbo, spearman
 from prunecli.criteria.contract import CRITERIA, Evidence
-from prunecli.criteria.relations import TILE_FILTERS
+from prunecli.criteria.relations import tile_side
 
 RESULT = Path(__file__).parent / "results" / "criteria_speed.md"
 RANKED_FILTERS = 2048
@@ -109,7 +109,7 @@ def upper_products(layers: list[Evidence]) -> Callable[[], None]:
 
     def run() -> None:
         for each in layers:
-            rows, side = each.weight, TILE_FILTERS
+            rows, side = each.weight, tile_side(each.weight)
             for first in range(0, len(rows), side):
                 for second in range(first, len(rows), side):
                     rows[first : first + side] @ rows[second : second + side].T
@@ -222,9 +222,8 @@ def page(asked: argparse.Namespace) -> str:
         "within a round.",
         "## fpgm against its products",
         "Below 1 it is faster than the products `rows @ rows.T` alone: each pair of filters is multiplied "
-        f"once. The last ratio is to the products of just those tiles, of {TILE_FILTERS}×{TILE_FILTERS} "
-        "filters. The error is against distances pair by pair in float64. The memory is what the process "
-        "grew by.",
+        "once. The last ratio is to the products of just the tiles that it works on. The error is against "
+        "distances pair by pair in float64. The memory is what the process grew by.",
         "\n".join(fpgm_table(asked.rounds)),
         "## Norms against reading the checkpoint",
         "Time to read ÷ time of the norm: 1 is the speed of reading. `numpy.sum` has one thread always.",

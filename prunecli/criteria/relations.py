@@ -13,8 +13,8 @@ from prunecli.errors import WrongUse
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Filters on a side of one tile of the Gram matrix: 121 KiB of float32. torch does not split work on fewer
-# than 2^15 entries among threads, which would wait for each other at every step; many threads take larger ones.
+# Filters on a side of one tile of the Gram matrix: 121 KiB of float32. Work on fewer than 2^15 entries is not
+# split among threads, which would wait for each other at each step. With many threads the tiles are larger.
 TILE_FILTERS = 176
 ACCELERATOR_TILE_FILTERS = 2048
 

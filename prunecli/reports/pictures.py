@@ -6,6 +6,7 @@ documents of `score` and `compare`, so what is drawn is what was printed.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,19 @@ def picture_format(path: str) -> str:
             f"{path!r} names no picture that can be drawn", hints=[f"valid endings: .{', .'.join(FORMATS)}"]
         )
     return ending
+
+
+def check_picture(path: str) -> None:
+    """Say before any work what would keep a picture from being drawn.
+
+    Raises WrongUse for an ending that cannot be, WorkFailed where matplotlib is missing.
+    """
+    picture_format(path)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise WorkFailed(
+            "pictures are drawn by matplotlib, which is not installed",
+            hints=["install it: pip install 'prunecli[plot]'"],
+        )
 
 
 def write_picture(figure: Figure, path: str, *, force: bool = False) -> Written:
@@ -225,14 +239,9 @@ def _size(scores: Sequence[float]) -> float:
 
 def _figure(rows: int, columns: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure without a display, and its panels row by row."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise WorkFailed(
-            "pictures are drawn by matplotlib, which is not installed",
-            hints=["install it: pip install 'prunecli[plot]'"],
-        ) from None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prunecli.errors import WrongUse, nearest
-from prunecli.reports.pictures import picture_format, write_picture
+from prunecli.reports.pictures import check_picture, write_picture
 from prunecli.reports.writing import check_report, write_report
 from prunecli.version import __version__
 
@@ -31,7 +31,7 @@ class Keepsakes:
 
     def __post_init__(self) -> None:
         for path in self.pictures:
-            picture_format(path)
+            check_picture(path)
         if self.report is not None:
             check_report(self.report)
         if self.plot_layer is not None and self.plot_ranks is None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 
-from prunecli.errors import WrongUse
+from prunecli.errors import WorkFailed, WrongUse
 from prunecli.reports import pictures
 
 CRITERIA = ["l1", "apoz", "l2"]
@@ -75,6 +77,15 @@ def test_the_same_document_gives_the_same_file(tmp_path, kind):
     second = pictures.write_picture(pictures.agreement_heatmaps(COMPARED), str(tmp_path / f"b.{kind}"))
     assert first.sha256 == second.sha256
     assert first.bytes > 1000
+
+
+def test_a_missing_package_is_said_before_the_work(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(WorkFailed, match="matplotlib, which is not installed") as caught:
+        pictures.check_picture("heat.svg")
+    assert caught.value.hints == ("install it: pip install 'prunecli[plot]'",)
+    with pytest.raises(WrongUse, match=r"heat\.jpg"):
+        pictures.check_picture("heat.jpg")
 
 
 def test_another_ending_is_refused_with_what_is_valid(tmp_path):

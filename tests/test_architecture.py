@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "prunecli"
 
 FLOORS = (
     {"errors", "progress", "version"},
-    {"checkpoints", "registry", "torchvision_import"},
+    {"checkpoints", "documents", "registry", "torchvision_import"},
     {"criteria", "graph", "exporters", "architectures", "data"},
     {"calibration", "scoring", "surgery", "cost", "training"},
     {"allocation", "analysis", "reports"},
@@ -44,7 +44,7 @@ HEAVY = {
     "numpy",
     "jinja2",
 }
-LIGHT_ROOMS = {"errors", "registry", "progress", "version", "cli", "__main__", "__init__"}
+LIGHT_ROOMS = {"documents", "errors", "registry", "progress", "version", "cli", "__main__", "__init__"}
 
 
 def modules(package: Path) -> list[Path]:

@@ -61,7 +61,6 @@ class Scene:
     graph: ChannelGraph
     images: int
     """How many calibration images there are in all."""
-    seed: int = 0
 
     @cached_property
     def places(self) -> Mapping[str, tuple[Place, ...]]:
@@ -75,8 +74,7 @@ class Scene:
 
     def rows(self, layer: str, tensor: Tensor) -> Tensor:
         """A tensor of the shape of the layer's weight as (F, K), one row a filter."""
-        moved = tensor.movedim(self.layers[layer].filter_axis, 0)
-        return moved.reshape(moved.shape[0], -1)
+        return self.layers[layer].rows(tensor)
 
     def weight(self, layer: str) -> Tensor:
         """(F, K): the layer's weight, one row a filter."""

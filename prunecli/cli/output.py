@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TextIO
 
-from prunecli.cli import documents, streams, tables
+from prunecli import documents
+from prunecli.cli import streams, tables
 from prunecli.cli.tables import Page, Table
 from prunecli.errors import WorkFailed
 

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from prunecli.criteria.specification import split_outside
-
 T = TypeVar("T")
 AGREEMENT_METRICS = ("jaccard", "spearman", "kendall", "rbo")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -91,6 +89,8 @@ def layer_ratio(text: str) -> LayerRatio:
 
 def agreement_gate(text: str) -> AgreementGate:
     """METRIC=LIMIT or METRIC=LIMIT:NAME,NAME, such as jaccard=0.9:l1,l2."""
+    from prunecli.criteria.specification import split_outside
+
     condition, _, names = text.partition(":")
     metric, _, given = condition.partition("=")
     limit = _finite(given)

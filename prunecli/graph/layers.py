@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from prunecli.graph.tracing import Trace, tensor_names
 
@@ -29,6 +29,15 @@ class Layer:
     filter_axis: int
     channels: int
     batch_norm: str | None  # module path of the batch norm that reads exactly this layer's output
+
+    def filters_first(self, tensor: Tensor) -> Tensor:
+        """A tensor of the shape of the weight, its axis of filters first."""
+        return tensor.movedim(self.filter_axis, 0)
+
+    def rows(self, tensor: Tensor) -> Tensor:
+        """A tensor of the shape of the weight as (F, K), one row a filter."""
+        first = self.filters_first(tensor)
+        return first.reshape(first.shape[0], -1)
 
 
 def find_layers(model: nn.Module, traces: Sequence[Trace]) -> tuple[Layer, ...]:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunecli.checkpoints import Written, write_whole
+from prunecli.checkpoints import Written
 from prunecli.errors import WorkFailed, WrongUse
+from prunecli.reports.files import write_data
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,18 +59,7 @@ def check_picture(path: str) -> None:
 
 def write_picture(figure: Figure, path: str, *, force: bool = False) -> Written:
     """Write the figure in the format of the path's ending, whole or not at all."""
-    data = encoded(figure, picture_format(path))
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(data)
-
-    return write_whole(
-        path,
-        write,
-        verify=lambda temporary: _same(temporary, data),
-        expected_bytes=len(data),
-        force=force,
-    )
+    return write_data(path, encoded(figure, picture_format(path)), force=force)
 
 
 def encoded(figure: Figure, kind: str) -> bytes:
@@ -246,8 +236,3 @@ def _figure(rows: int, columns: int, *, width: float, height: float) -> tuple[Fi
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False)
     return figure, list(panels.flat)
-
-
-def _same(path: Path, data: bytes) -> None:
-    if path.read_bytes() != data:
-        raise WorkFailed(f"{path.name} was read back with other bytes than were written")

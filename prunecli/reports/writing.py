@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
 
-from prunecli.checkpoints import Written, shown, write_whole
-from prunecli.errors import WorkFailed, WrongUse
+from prunecli import documents
+from prunecli.checkpoints import Written, shown
+from prunecli.errors import WrongUse
 from prunecli.reports import html, markdown
 from prunecli.reports.building import build_report
+from prunecli.reports.files import write_data
 from prunecli.reports.sections import Document
 
 Render = Callable[[Document, str, Mapping[str, str]], str]
@@ -48,14 +46,8 @@ def write_report(
     WorkFailed where a package is missing, ValueError when `schema` names no command with a report.
     """
     render = _RENDERERS[report_format(path)]
-    data = render(_plain(document), command, facts).encode("utf-8")
-    return write_whole(
-        path,
-        lambda temporary: _write(temporary, data),
-        verify=lambda temporary: _same(temporary, data),
-        expected_bytes=len(data),
-        force=force,
-    )
+    data = render(documents.plain(document), command, facts).encode("utf-8")
+    return write_data(path, data, force=force)
 
 
 def _html(document: Document, command: str, facts: Mapping[str, str]) -> str:
@@ -68,31 +60,7 @@ def _markdown(document: Document, command: str, facts: Mapping[str, str]) -> str
 
 def _json(document: Document, command: str, facts: Mapping[str, str]) -> str:
     """The document itself, as the command prints it."""
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    return documents.as_json(document)
 
 
 _RENDERERS: Mapping[str, Render] = {"html": _html, "md": _markdown, "json": _json}
-
-
-def _plain(value: Any) -> Any:
-    """`value` in JSON's own types; a number that is not finite is undefined."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return float(value) if math.isfinite(value) else None
-    raise TypeError(f"a {type(value).__name__} cannot stand in a report")
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-
-
-def _same(path: Path, data: bytes) -> None:
-    if path.read_bytes() != data:
-        raise WorkFailed(f"{path.name} was read back with other bytes than were written")

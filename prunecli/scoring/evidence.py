@@ -30,11 +30,10 @@ def collect_evidence(
     `gathered` are attributes of `Evidence` that a calibration found.
     """
     weight = model.get_parameter(layer.weight).detach()
-    rows = weight.movedim(layer.filter_axis, 0)
     return Evidence(
         layer=layer.name,
-        weight=rows.reshape(rows.shape[0], -1),
-        kernel_shape=tuple(rows.shape),
+        weight=layer.rows(weight),
+        kernel_shape=tuple(layer.filters_first(weight).shape),
         batch_norm=_batch_norm(model, layer) if Needs.BATCH_NORM in needs else None,
         seed=seed,
         coupled=coupled_slices(model, graph, layer) if Needs.COUPLED in needs else None,

@@ -48,6 +48,10 @@ class Batches:
     def __len__(self) -> int:
         return len(self._images)
 
+    def __iter__(self) -> Iterator[Batch]:
+        """The same as `in_order`, at every iteration."""
+        return self.in_order()
+
     def in_order(self) -> Iterator[Batch]:
         """Every image once, as they lie."""
         for start in range(0, len(self), self.batch_size):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from prunecli.calibration.gathering import gather
 from prunecli.calibration.observing import Losses, Scene
 from prunecli.criteria.contract import WEIGHT_ONLY, Needs
 from prunecli.data import Split
+from prunecli.data.splitting import take
 from prunecli.errors import WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.progress import Progress, remark, silent
@@ -31,35 +33,39 @@ from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 HALVES = (torch.float16, torch.bfloat16)
 
 
+@dataclass(frozen=True, eq=False)
 class CalibrationImages:
-    """A random choice of training images as normalised batches, the same at every iteration."""
+    """A random choice of images of one part of the data, with the normalisation that the network needs."""
 
-    def __init__(
-        self,
-        images: Images,
-        asked: Calibration,
-        *,
-        seed: int,
-        device: torch.device,
-        dtype: torch.dtype,
-        again: bool = False,
-    ) -> None:
-        chosen = _choose(images.data.train, asked, seed=seed, again=again)
-        self.count = len(chosen)
-        self.name = images.data.name
-        self.fingerprint = _fingerprint(chosen, images.mean, images.std)
-        self.batches = Batches(
-            chosen,
-            mean=images.mean,
-            std=images.std,
-            batch_size=asked.batch_size,
+    name: str
+    split: Split
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        return len(self.split)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """One hexadecimal number for the images, their classes and their normalisation."""
+        images, labels = self.split.images, self.split.labels
+        digest = hashlib.sha256(repr((self.mean, self.std, tuple(images.shape))).encode())
+        digest.update(images.contiguous().numpy().tobytes())
+        digest.update(labels.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def batches(self, batch_size: int, *, device: torch.device, dtype: torch.dtype) -> Batches:
+        """The images as normalised batches, the same at every iteration."""
+        return Batches(
+            self.split,
+            mean=self.mean,
+            std=self.std,
+            batch_size=batch_size,
             device=device,
             dtype=dtype,
         )
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised images and labels, batch by batch."""
-        return self.batches.in_order()
 
 
 @dataclass(kw_only=True)
@@ -76,6 +82,7 @@ class Scorer:
     calibration: Calibration
     seed: int = 0
     images: Images | None = None
+    choices: dict[bool, CalibrationImages] = field(default_factory=dict)
     progress: Progress = silent
 
     @property
@@ -122,28 +129,40 @@ class Scorer:
         # Gradients of half-precision networks underflow, and the CPU has no half-precision kernels for some.
         run = copy.deepcopy(model).float() if floating_dtype(model) in HALVES else model
         if not self.needs_data:
-            return gather(Scene(run, self.graph, 0, self.seed), (), classify, needs=self.needs)
-        images = self.chosen(floating_dtype(run), again=again)
-        with memory_in_words(self.calibration.batch_size):
-            check_fit(run, images.batches, classes=self.at_hand().data.train.classes)
-            scene = Scene(run, self.graph, images.count, self.seed)
-            return gather(scene, images, classify, needs=self.needs, progress=self.progress)
+            return gather(Scene(run, self.graph, 0), (), classify, needs=self.needs)
+        size = self.calibration.batch_size
+        with memory_in_words(size):
+            batches = self.chosen(again=again).batches(size, device=device, dtype=floating_dtype(run))
+            check_fit(run, batches, classes=self.at_hand().data.train.classes)
+            scene = Scene(run, self.graph, len(batches))
+            return gather(scene, batches, classify, needs=self.needs, progress=self.progress)
 
     @property
     def has_others(self) -> bool:
         """Whether there are as many training images again as the calibration takes."""
         return len(self.at_hand().data.train) >= 2 * self.calibration.images
 
-    def chosen(self, dtype: torch.dtype = torch.float32, *, again: bool = False) -> CalibrationImages:
-        """The calibration images."""
-        return CalibrationImages(
-            self.at_hand(),
-            self.calibration,
-            seed=self.seed,
-            device=pick_device(self.opening.device),
-            dtype=dtype,
-            again=again,
-        )
+    def chosen(self, *, again: bool = False) -> CalibrationImages:
+        """The calibration images, chosen once; with `again`, others."""
+        if again not in self.choices:
+            self.choices[again] = self.drawn(self.at_hand().data.train, again=again)
+        return self.choices[again]
+
+    def held_out(self) -> CalibrationImages:
+        """As many images of the validation part: no criterion has seen them."""
+        return self.drawn(self.at_hand().data.validation)
+
+    def drawn(self, split: Split, *, again: bool = False) -> CalibrationImages:
+        """As many random images of `split` as the calibration takes, where there are as many."""
+        if self.calibration.batches < 1:
+            raise WrongUse("a calibration needs at least one batch", hints=["for example: --batches 8"])
+        images = self.at_hand()
+        # RandomState, not Generator: numpy promises that its streams never change between releases.
+        order = np.random.RandomState(self.seed % 2**32).permutation(len(split))
+        count = min(self.calibration.images, len(split))
+        picked = order[count : 2 * count] if again else order[:count]
+        chosen = take(split, torch.from_numpy(np.sort(picked)))
+        return CalibrationImages(images.data.name, chosen, tuple(images.mean), tuple(images.std))
 
 
 def open_scorer(
@@ -172,26 +191,6 @@ def classify(model: nn.Module, images: Tensor, labels: Tensor) -> Losses:
     logits = logits_of(model(images))
     each = functional.cross_entropy(logits, labels, reduction="none")
     return Losses(each, logits.detach().argmax(dim=1) == labels)
-
-
-def _choose(train: Split, asked: Calibration, *, seed: int, again: bool) -> Split:
-    """Random images of the training part; with `again`, others."""
-    if asked.batches < 1:
-        raise WrongUse("a calibration needs at least one batch", hints=["for example: --batches 8"])
-    # RandomState, not Generator: numpy promises that its streams never change between releases.
-    order = np.random.RandomState(seed % 2**32).permutation(len(train))
-    count = min(asked.images, len(train))
-    picked = np.sort(order[count : 2 * count] if again else order[:count])
-    index = torch.from_numpy(picked)
-    return Split(train.images[index], train.labels[index], train.classes)
-
-
-def _fingerprint(split: Split, mean: Sequence[float], std: Sequence[float]) -> str:
-    """One hexadecimal number for the images, their classes and their normalisation."""
-    digest = hashlib.sha256(repr((tuple(mean), tuple(std), tuple(split.images.shape))).encode())
-    digest.update(split.images.contiguous().numpy().tobytes())
-    digest.update(split.labels.contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def tell_calibration(scorer: Scorer, progress: Progress) -> tuple[str, ...]:

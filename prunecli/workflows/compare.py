@@ -13,7 +13,6 @@ from prunecli.analysis.judgement import ORACLE, Judgement
 from prunecli.criteria.specification import criterion_named
 from prunecli.errors import GateNotMet
 from prunecli.graph.channel_graph import ChannelGraph
-from prunecli.graph.layers import Layer
 from prunecli.progress import Progress, remark, silent
 from prunecli.reports.pictures import agreement_heatmaps, rank_pictures
 from prunecli.scoring.channel_cost import channel_cost
@@ -205,21 +204,23 @@ def _costs(graph: ChannelGraph) -> dict[str, float]:
 def _weights(scorer: Scorer) -> list[LayerWeights]:
     """The layers' weights, and which of them the assumption does not speak of."""
     model, graph = scorer.opened.model, scorer.graph
-    return [
-        _layer_weights(model.get_parameter(layer.weight).detach(), layer, graph) for layer in graph.layers
-    ]
-
-
-def _layer_weights(weight: Any, layer: Layer, graph: ChannelGraph) -> LayerWeights:
-    rows = weight.movedim(layer.filter_axis, 0)
     trace = graph.traces[0]
     inputs = {ref.number for ref in trace.inputs}
-    readers = [op for op in trace.operations if any(ref.name == layer.weight for ref in op.tensors())]
-    groups = getattr(graph.model.get_submodule(layer.name), "groups", 1)
-    return LayerWeights(
-        name=layer.name,
-        weight=rows.reshape(rows.shape[0], -1),
-        kernel_shape=tuple(rows.shape),
-        first=any(ref.number in inputs for op in readers for ref in op.tensors()),
-        depthwise=groups > 1 and rows.shape[1] == 1,
-    )
+    tensors = [operation.tensors() for operation in trace.operations]
+    reading = [refs for refs in tensors if any(ref.number in inputs for ref in refs)]
+    first = {ref.name for refs in reading for ref in refs if ref.name is not None}
+    found = []
+    for layer in graph.layers:
+        weight = model.get_parameter(layer.weight).detach()
+        shape = tuple(layer.filters_first(weight).shape)
+        depthwise = getattr(graph.model.get_submodule(layer.name), "groups", 1) > 1 and shape[1] == 1
+        found.append(
+            LayerWeights(
+                name=layer.name,
+                weight=layer.rows(weight),
+                kernel_shape=shape,
+                first=layer.weight in first,
+                depthwise=depthwise,
+            )
+        )
+    return found

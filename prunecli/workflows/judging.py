@@ -17,7 +17,6 @@ from prunecli.allocation.choosing import allocate
 from prunecli.analysis.comparison import Comparison
 from prunecli.analysis.judgement import CriterionJudgement, Cut, Judgement, oracle_agreement
 from prunecli.cost.macs import measure
-from prunecli.data import Split
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.progress import Progress, silent
 from prunecli.scoring.filter_scores import FilterScores
@@ -42,7 +41,9 @@ def judge(
     recalibrated.
     """
     whole, graph = scorer.opened.model, scorer.graph
-    held_out = _held_out(scorer)
+    held_out = scorer.held_out().batches(
+        scorer.calibration.batch_size, device=pick_device(scorer.opening.device), dtype=floating_dtype(whole)
+    )
     with memory_in_words(held_out.batch_size):
         before = _image_by_image(whole, held_out)
         reference = layer_outputs(whole, graph, held_out)
@@ -105,22 +106,6 @@ def output_error(
         if wanted.shape == cut[layer].shape and size > 0:
             errors.append(float((cut[layer] - wanted).norm()) / size)
     return sum(errors) / len(errors) if errors else None
-
-
-def _held_out(scorer: Scorer) -> Batches:
-    """Random images of the validation part."""
-    images = scorer.at_hand()
-    validation = images.data.validation
-    order = np.random.RandomState(scorer.seed % 2**32).permutation(len(validation))
-    index = torch.from_numpy(np.sort(order[: scorer.calibration.images]))
-    return Batches(
-        Split(validation.images[index], validation.labels[index], validation.classes),
-        mean=images.mean,
-        std=images.std,
-        batch_size=scorer.calibration.batch_size,
-        device=pick_device(scorer.opening.device),
-        dtype=floating_dtype(scorer.opened.model),
-    )
 
 
 def _cut(ratio: float, model: nn.Module, batches: Batches, error: float | None, shape: Sequence[int]) -> Cut:

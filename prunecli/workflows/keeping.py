@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from prunecli import documents
 from prunecli.errors import WrongUse, nearest
 from prunecli.reports.pictures import check_picture, write_picture
 from prunecli.reports.writing import check_report, write_report
@@ -70,7 +71,7 @@ class Keepsakes:
         if self.plot_ranks is not None and ranks is not None:
             write_picture(ranks(), self.plot_ranks, force=self.force)
         if self.report is not None:
-            whole = {"schema": f"prunecli.{name}/1", "version": __version__, **document}
+            whole = documents.complete(name, document)
             write_report(self.report, whole, command=self.command, facts=facts(), force=self.force)
 
 

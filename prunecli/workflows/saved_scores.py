@@ -144,8 +144,3 @@ def _header(path: str, document: Mapping[str, Any]) -> tuple[tuple[str, ...], di
     if not plain or not isinstance(layers, Mapping):
         raise InputRefused(f"the scores in {path!r} do not say which criteria and layers they are of")
     return tuple(criteria or ()), {str(layer): int(count) for layer, count in layers.items()}
-
-
-def opened_scores(path: str | None) -> SavedScores | None:
-    """The saved scores at `path`, None for no path."""
-    return None if path is None else read_scores(path)

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from prunecli.cli import documents, figures, tables
+from prunecli import documents
+from prunecli.cli import figures, tables
 from prunecli.cli.screen import drawn
 from prunecli.cli.tables import Table, name, number
 

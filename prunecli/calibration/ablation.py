@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prunecli.calibration.observing import CalibrationBatches, Losses, Objective, Scene
-from prunecli.calibration.resuming import Recording, gate_of, recordings
+from prunecli.calibration.resuming import Recording, gate_of, means_over_images
 from prunecli.criteria.evidence import AblationEvidence
 from prunecli.progress import Progress, silent
 
@@ -21,25 +21,13 @@ def ablate(
     A filter's feature map is multiplied by zero wherever the layer is called. One that is zero on a whole
     batch anyway costs nothing there, and needs no pass.
     """
-    changes: dict[str, Tensor] = {}
-    counted: dict[str, int] = {}
     filters = {layer: scene.layers[layer].channels for layer in scene.places}
-    seen = 0
     with torch.no_grad():
-        for count, recording in recordings(scene, batches, objective):
-            done = seen * sum(filters.values())
-            seen += count
-            for layer in recording.layers:
-                found = _silenced_in_turn(scene, recording, layer)
-                if found is not None:
-                    changes[layer] = changes[layer] + found if layer in changes else found
-                    counted[layer] = counted.get(layer, 0) + count
-                done += count * filters[layer]
-                progress("ablate", done, max(scene.images, seen) * sum(filters.values()), {})
+        changes = means_over_images(
+            scene, batches, objective, _silenced_in_turn, passes=filters, stage="ablate", progress=progress
+        )
     return {
-        layer: AblationEvidence(loss=change[0] / seen, accuracy=100 * change[1] / seen)
-        for layer, change in changes.items()
-        if counted[layer] == seen
+        layer: AblationEvidence(loss=change[0], accuracy=100 * change[1]) for layer, change in changes.items()
     }
 
 

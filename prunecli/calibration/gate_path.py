@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prunecli.calibration.observing import CalibrationBatches, Losses, Objective, Scene
-from prunecli.calibration.resuming import Recording, gate_of, recordings
+from prunecli.calibration.resuming import Recording, gate_of, means_over_images
 from prunecli.progress import Progress, silent
 
 STEPS = 20
@@ -21,21 +21,16 @@ def integrate_gates(
 
     Summed over the layer's filters it is L(all gates open) − L(all closed), but for the rule's error.
     """
-    totals: dict[str, Tensor] = {}
-    counted: dict[str, int] = {}
-    seen = 0
     scene.model.requires_grad_(False)
-    for count, recording in recordings(scene, batches, objective):
-        done = seen * len(scene.places)
-        seen += count
-        for layer in recording.layers:
-            found = _integral(scene, recording, layer)
-            if found is not None:
-                totals[layer] = totals[layer] + found if layer in totals else found
-                counted[layer] = counted.get(layer, 0) + count
-            done += count
-            progress("integrate", done, max(scene.images, seen) * len(scene.places), {})
-    return {layer: total / seen for layer, total in totals.items() if counted[layer] == seen}
+    return means_over_images(
+        scene,
+        batches,
+        objective,
+        _integral,
+        passes=dict.fromkeys(scene.places, 1),
+        stage="integrate",
+        progress=progress,
+    )
 
 
 def _integral(scene: Scene, recording: Recording, layer: str) -> Tensor | None:

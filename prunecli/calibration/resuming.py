@@ -8,7 +8,7 @@ losses must come out as they were. Otherwise it is run from the start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from prunecli.calibration.following import Follower, overwritten, storage_of
 from prunecli.calibration.observing import CalibrationBatches, Losses, Objective, Scene
 from prunecli.calibration.places import function_name, tensors_in
+from prunecli.progress import Progress
 
 Result = TypeVar("Result")
 Gate = Callable[[Tensor], Tensor]
@@ -236,6 +237,37 @@ def recordings(
         for start in range(0, len(labels), together):
             part = slice(start, start + together)
             yield len(labels[part]), Recording(scene, objective, images[part], labels[part])
+
+
+def means_over_images(
+    scene: Scene,
+    batches: CalibrationBatches,
+    objective: Objective,
+    summed: Callable[[Scene, Recording, str], Tensor | None],
+    *,
+    passes: Mapping[str, int],
+    stage: str,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """Layer → the mean over images of what `summed` finds over a recording's, where it can.
+
+    `passes` says how many a layer takes, for the progress that is reported under `stage`.
+    """
+    totals: dict[str, Tensor] = {}
+    counted: dict[str, int] = {}
+    every = sum(passes.values())
+    seen = 0
+    for count, recording in recordings(scene, batches, objective):
+        done = seen * every
+        seen += count
+        for layer in recording.layers:
+            found = summed(scene, recording, layer)
+            if found is not None:
+                totals[layer] = totals[layer] + found if layer in totals else found
+                counted[layer] = counted.get(layer, 0) + count
+            done += count * passes[layer]
+            progress(stage, done, max(scene.images, seen) * every, {})
+    return {layer: total / seen for layer, total in totals.items() if counted[layer] == seen}
 
 
 def gate_of(values: Tensor, axis: int) -> Gate:

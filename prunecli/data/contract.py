@@ -13,18 +13,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prunecli.data.splits import ImageShape, Split
+from prunecli.data.shapes import ImageShape
+from prunecli.data.splits import Split
 from prunecli.progress import Progress, silent
 from prunecli.registry import Registry
 
 
 @dataclass(frozen=True)
 class DataRequest:
-    """What is asked of a source: `NAME:argument`, the (C, H, W) wanted (None: its own), and a listener."""
+    """What is asked of a source: `NAME:argument`, the (C, H, W) wanted (None: its own), and a listener.
+
+    `skip_bad` allows it to leave out images that cannot be read, with a note; `on_disk` asks for images that
+    are decoded each time, however few they are. A source whose images are in memory may pass both over.
+    """
 
     argument: str = ""
     image_shape: ImageShape | None = None
     progress: Progress = silent
+    skip_bad: bool = False
+    on_disk: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,63 +1,39 @@
-"""Image files and Pillow images to one block of bytes in memory, decoded once by a pool of threads.
-
-Pillow lets go of the interpreter while it decodes, so threads use every core and nothing has to be
-pickled between processes. The block is allocated whole before the first image is opened, and a set
-that would not fit the bound is refused then.
-"""
+"""One image file or Pillow image to bytes of a wanted shape, and what of it is refused."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+import math
+from collections.abc import Callable, Sequence
+from typing import IO, TYPE_CHECKING, TypeVar
 
-from prunecli.data.splits import ImageShape
+from prunecli.data.shapes import ImageShape, in_words
 from prunecli.errors import InputRefused, PrunecliError
-from prunecli.progress import Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
-    from torch import Tensor
 
     Block = NDArray[np.uint8]
 
 Read = TypeVar("Read")
 
-# All parts of a set together; a moment's copy while the validation part is split off comes on top.
-MAX_DECODED_BYTES = 4 * 2**30
 # A single image of more pixels than this is a bomb or a mistake.
 MAX_PIXELS = 64 * 2**20
 # Only these decoders are tried: others (EPS) would start programs.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".pnm", ".bmp", ".tif", ".tiff", ".webp")
 
-_IMAGES_PER_TASK = 256
 _MODES = {1: "L", 3: "RGB"}
-_CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "RGB": 3, "RGBA": 3, "RGBX": 3, "CMYK": 3, "YCbCr": 3}
+_CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "RGBX": 3, "CMYK": 3, "YCbCr": 3}
 
 
-def check_shape(shape: ImageShape) -> None:
-    """Refuse a (C, H, W) that images cannot be turned into: only grey and RGB are known."""
-    if len(shape) != 3 or shape[0] not in _MODES or min(shape) < 1:
-        raise InputRefused(
-            f"images cannot be turned into inputs of shape {tuple(shape)}",
-            hints=["valid: (1, height, width) for grey and (3, height, width) for RGB"],
-        )
+class UnreadableImage(InputRefused):
+    """An image that its decoder cannot read: truncated, empty, or no image at all; `reason` in its words."""
 
-
-def check_memory(count: int, shape: ImageShape) -> None:
-    """Refuse `count` images of (C, H, W) bytes that would pass `MAX_DECODED_BYTES`, before any is decoded."""
-    wanted = count * shape[0] * shape[1] * shape[2]
-    if wanted > MAX_DECODED_BYTES:
-        raise InputRefused(
-            f"{count} images of {'x'.join(map(str, shape))} decode to {wanted / 2**30:.1f} GiB,"
-            f" more than the {MAX_DECODED_BYTES / 2**30:.1f} GiB that are kept in memory",
-            hints=["use a subset of the images, or a smaller input shape"],
-        )
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message, hints=[reason])
+        self.reason = reason
 
 
 def native_shape(image: Image, name: str) -> ImageShape:
@@ -87,20 +63,21 @@ def to_pixels(image: Image, *, shape: ImageShape, exact: bool, name: str) -> Blo
     import numpy as np
 
     found = native_shape(image, name)
-    if exact and found != shape:
-        sizes = ["x".join(map(str, each)) for each in (found, shape)]
-        raise InputRefused(
-            f"{name} is {sizes[0]} where the first image is {sizes[1]}",
-            hints=["give the input shape of the model, and the images are turned into it"],
-        )
+    _check_exact(found, shape, exact=exact, name=name)
     channels, height, width = shape
-    mode = _MODES[channels]
-    if image.mode != mode:
-        image = image.convert(mode)
+    image = as_mode(image, channels)
     if found[1:] != (height, width):
         image = _cover_and_crop(image, height=height, width=width)
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _check_exact(found: ImageShape, shape: ImageShape, *, exact: bool, name: str) -> None:
+    if exact and found != shape:
+        raise InputRefused(
+            f"{name} is {in_words(found)} where the first image is {in_words(shape)}",
+            hints=["give the input shape of the model, and the images are turned into it"],
+        )
 
 
 def _cover_and_crop(image: Image, *, height: int, width: int) -> Image:
@@ -114,79 +91,57 @@ def _cover_and_crop(image: Image, *, height: int, width: int) -> Image:
     return image.resize(scaled, Resampling.BILINEAR).crop((left, top, left + width, top + height))
 
 
-def stack_images(
-    images: Iterable[Image],
-    *,
-    count: int,
-    shape: ImageShape,
-    exact: bool = False,
-    name: str,
-    progress: Progress = silent,
-) -> Tensor:
-    """`count` Pillow images of `name` as (N, C, H, W) uint8, turned into `shape` as `to_pixels` says."""
-    import numpy as np
-    import torch
+def cut_out(
+    image: Image, box: Sequence[float], *, shape: ImageShape, exact: bool = False, name: str
+) -> Block:
+    """A part of one image, resized to (C, H, W) bytes of `shape`: bilinear, with antialiasing.
 
-    check_memory(count, shape)
-    block = np.empty((count, *shape), dtype=np.uint8)
-    for index, image in enumerate(images):
-        block[index] = to_pixels(image, shape=shape, exact=exact, name=f"image {index} of {name}")
-        if index % _IMAGES_PER_TASK == 0:
-            progress(f"decode {name}", index, count, {})
-    return torch.from_numpy(block)
-
-
-def file_shape(path: str) -> ImageShape:
-    """(C, H, W) of the image file `path`; raises InputRefused, naming it, when it cannot be read."""
-    return _open(path, lambda image: native_shape(image, path))
-
-
-def decode_files(
-    paths: Sequence[str],
-    *,
-    shape: ImageShape,
-    exact: bool = False,
-    progress: Progress = silent,
-    stage: str = "decode",
-) -> Tensor:
-    """The image files `paths`, in that order, as (N, C, H, W) uint8, turned into `shape` as `to_pixels` says.
-
-    Raises InputRefused, naming the file, for one that is corrupt or, with `exact`, of another shape.
+    `box` is left, top, width and height of the part as shares of the image's width and height. With
+    `exact` the whole image must have that shape.
     """
     import numpy as np
-    import torch
+    from PIL.Image import Resampling
 
-    check_memory(len(paths), shape)
-    block = np.empty((len(paths), *shape), dtype=np.uint8)
-
-    def decode(start: int) -> int:
-        stop = min(start + _IMAGES_PER_TASK, len(paths))
-        for index in range(start, stop):
-            path = paths[index]
-            block[index] = _open(path, partial(to_pixels, shape=shape, exact=exact, name=path))
-        return stop - start
-
-    pool = ThreadPoolExecutor(max_workers=os.cpu_count())
-    try:
-        tasks = [pool.submit(decode, start) for start in range(0, len(paths), _IMAGES_PER_TASK)]
-        done = 0
-        for task in as_completed(tasks):
-            done += task.result()
-            progress(stage, done, len(paths), {})
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-    return torch.from_numpy(block)
+    _check_exact(native_shape(image, name), shape, exact=exact, name=name)
+    channels, height, width = shape
+    left, top, wide, high = box
+    # A JPEG file can be decoded at 1/2, 1/4 or 1/8: taken where twice the wanted size is left, so that the
+    # resampling still has something to average. Photographs of many megapixels cost a fraction then.
+    image.draft(None, (_times(2 * width, wide), _times(2 * height, high)))
+    image = as_mode(image, channels)
+    corners = (
+        max(0.0, left * image.width),
+        max(0.0, top * image.height),
+        min(float(image.width), (left + wide) * image.width),
+        min(float(image.height), (top + high) * image.height),
+    )
+    pixels = np.asarray(image.resize((width, height), Resampling.BILINEAR, box=corners))
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
-def _open(path: str, read: Callable[[Image], Read]) -> Read:
-    """`read` of the image at `path`, every failure of the decoder as InputRefused with the file's name."""
+def _times(wanted: int, share: float) -> int:
+    """How long the whole side must be for its `share` to have `wanted` pixels."""
+    return math.ceil(wanted / max(share, 1e-6))
+
+
+def as_mode(image: Image, channels: int) -> Image:
+    """The image in grey (1 channel) or RGB (3 channels)."""
+    if image.mode == _MODES[channels]:
+        return image
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # Pillow warns when the transparent colours of a palette are dropped
+    return image.convert(_MODES[channels])
+
+
+def read_image(file: str | IO[bytes], name: str, look: Callable[[Image], Read]) -> Read:
+    """`look` of the image in `file`, every failure of the decoder as UnreadableImage with `name`."""
     from PIL import Image
 
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return read(image)
-    except PrunecliError:
+        with Image.open(file, formats=FORMATS) as image:
+            return look(image)
+    except (PrunecliError, MemoryError):
         raise
     except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, ValueError, struct.error
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputRefused(f"{path} is not a readable image", hints=[reason]) from error
+        raise UnreadableImage(f"{name} is not a readable image", reason) from error

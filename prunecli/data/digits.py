@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prunecli.data.contract import DataParts, DataRequest, data_source
-from prunecli.data.decoding import stack_images
-from prunecli.data.splits import ImageShape, Split
+from prunecli.data.decoding import to_pixels
+from prunecli.data.shapes import ImageShape, in_words
+from prunecli.data.splits import Split
 from prunecli.data.splitting import stratified_share, take
 from prunecli.errors import WrongUse
 
@@ -35,7 +36,7 @@ def digits(request: DataRequest) -> DataParts:
     if request.image_shape is not None and request.image_shape != (1, 8, 8):
         images = _reshaped(images, request.image_shape)
         channels = request.image_shape[0]
-        notes = (f"digits are 1x8x8, turned into {'x'.join(map(str, request.image_shape))} for this model",)
+        notes = (f"digits are 1x8x8, turned into {in_words(request.image_shape)} for this model",)
     whole = Split(images, labels, 10)
     train, test = stratified_share(labels, share=TEST_SHARE, seed=_SPLIT_SEED)
     return DataParts(
@@ -59,7 +60,10 @@ def _load() -> tuple[Tensor, Tensor]:
 
 
 def _reshaped(images: Tensor, shape: ImageShape) -> Tensor:
+    import numpy as np
+    import torch
     from PIL import Image
 
     pictures = (Image.fromarray(image[0].numpy()) for image in images)
-    return stack_images(pictures, count=len(images), shape=shape, name="digits")
+    blocks = [to_pixels(picture, shape=shape, exact=False, name="a digit") for picture in pictures]
+    return torch.from_numpy(np.stack(blocks))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from prunecli.data.assembling import Listing, assemble
 from prunecli.data.contract import DataParts, DataRequest, data_source
-from prunecli.data.decoding import SUFFIXES, check_memory, decode_files, file_shape
-from prunecli.data.splits import ImageShape, Split
+from prunecli.data.decoding import SUFFIXES
+from prunecli.data.pictures import PictureFiles
 from prunecli.errors import InputRefused
 
 # What torchvision's, timm's and most CIFAR checkpoints were trained with; grey is its mean.
@@ -20,31 +22,34 @@ _LAYOUT = "expected: FOLDER/train/CLASS/*.jpg and FOLDER/test/CLASS/*.jpg (or va
 
 @dataclass(frozen=True)
 class _Part:
-    """The files of one part, in order of class and name; `labels` are indices into `classes`."""
+    """The files of one part, in order of class and name; `labels` are indices into `classes`.
+
+    `others` are the files that have no image's ending.
+    """
 
     folder: Path
     classes: tuple[str, ...]
     paths: tuple[str, ...]
     labels: tuple[int, ...]
+    others: tuple[str, ...]
 
 
 @data_source("folder", source="the layout of torchvision.datasets.ImageFolder")
 def folder(request: DataRequest) -> DataParts:
     """A folder of images: train/CLASS/* and test/CLASS/* (or val/), classes in alphabetical order.
 
-    All images are decoded once into memory. Where `train`, `val` and `test` are all there, `val` is the
-    validation part; else that part is split off `train`. Raises InputRefused for a missing part, an empty
-    class, parts with different classes, a corrupt file, and images that do not fit `image_shape`.
+    All images are decoded once into memory, or stay on disk where that is too small. Where `train`, `val`
+    and `test` are all there, `val` is the validation part; else that part is split off `train`. Hidden files
+    and folders do not count; files of other endings are left out with a note. Raises InputRefused for a
+    missing part, an empty class, parts with different classes, a corrupt file, and images that do not fit.
     """
     root = Path(request.argument).expanduser()
     parts = {name: _list(root / name) for name in _part_names(root)}
     train = parts["train"]
     for part in parts.values():
         _check_classes(part, train)
-    # Without a wanted shape the first image settles what every other one must look like.
-    shape = request.image_shape or file_shape(train.paths[0])
-    check_memory(sum(len(part.paths) for part in parts.values()), shape)
-    splits = {name: _decode(part, shape=shape, request=request) for name, part in parts.items()}
+    found = assemble([_listing(part) for part in parts.values()], classes=len(train.classes), request=request)
+    splits = found.splits
     grey = splits["train"].image_shape[0] == 1
     return DataParts(
         train=splits["train"],
@@ -53,6 +58,7 @@ def folder(request: DataRequest) -> DataParts:
         classes=train.classes,
         mean=GREY_MEAN if grey else RGB_MEAN,
         std=GREY_STD if grey else RGB_STD,
+        notes=(*_passed_over(parts.values()), *found.notes),
     )
 
 
@@ -67,13 +73,14 @@ def _part_names(root: Path) -> list[str]:
 
 
 def _list(part: Path) -> _Part:
-    classes = tuple(sorted(entry.name for entry in part.iterdir() if entry.is_dir() and entry.name[0] != "."))
+    classes = _class_folders(part)
     if not classes:
         raise InputRefused(f"{part} has no class folders", hints=[_LAYOUT])
     paths: list[str] = []
     labels: list[int] = []
+    others: list[str] = []
     for label, name in enumerate(classes):
-        files = _images_under(part / name)
+        files, odd = _files_under(part / name)
         if not files:
             raise InputRefused(
                 f"the class folder {part / name} has no images",
@@ -83,19 +90,46 @@ def _list(part: Path) -> _Part:
                 ],
             )
         paths += files
+        others += odd
         labels += [label] * len(files)
-    return _Part(part, classes, tuple(paths), tuple(labels))
+    return _Part(part, classes, tuple(paths), tuple(labels), tuple(others))
 
 
-def _images_under(folder: Path) -> list[str]:
-    found: list[str] = []
-    for where, _, names in os.walk(folder):
-        found += [
-            os.path.join(where, name)  # noqa: PTH118 - a Path a file costs half a second on 60 000
-            for name in names
-            if name[0] != "." and name.lower().endswith(SUFFIXES)
-        ]
-    return sorted(found)
+def _class_folders(part: Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(each.name for each in part.iterdir() if each.is_dir() and each.name[0] != "."))
+    except OSError as error:
+        raise _unlisted(error) from error
+
+
+def _files_under(folder: Path) -> tuple[list[str], list[str]]:
+    """Images, and files that are none, each sorted by path."""
+    images: list[str] = []
+    others: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        raise _unlisted(error) from error
+
+    for where, folders, names in os.walk(folder, onerror=refuse):
+        # Hidden folders hold copies: of a notebook, of a file browser.
+        folders[:] = [name for name in folders if name[0] != "."]
+        for name in names:
+            if name[0] != ".":
+                kind = images if name.lower().endswith(SUFFIXES) else others
+                kind.append(os.path.join(where, name))  # noqa: PTH118 - a Path a file costs half a second on 60 000
+    return sorted(images), sorted(others)
+
+
+def _unlisted(error: OSError) -> InputRefused:
+    return InputRefused(f"{error.filename} cannot be listed", hints=[error.strerror or type(error).__name__])
+
+
+def _passed_over(parts: Iterable[_Part]) -> list[str]:
+    others = [path for part in parts for path in part.others]
+    if not others:
+        return []
+    files = "1 file has" if len(others) == 1 else f"{len(others)} files have"
+    return [f"{files} no ending of an image and did not count, the first: {others[0]}"]
 
 
 def _check_classes(part: _Part, train: _Part) -> None:
@@ -108,14 +142,13 @@ def _check_classes(part: _Part, train: _Part) -> None:
     )
 
 
-def _decode(part: _Part, *, shape: ImageShape, request: DataRequest) -> Split:
+def _listing(part: _Part) -> Listing:
     import torch
 
-    images = decode_files(
-        part.paths,
-        shape=shape,
-        exact=request.image_shape is None,
-        progress=request.progress,
-        stage=f"decode {part.folder.name}",
+    labels = torch.tensor(part.labels, dtype=torch.int64)
+    return Listing(
+        name=part.folder.name,
+        where=str(part.folder),
+        pictures=PictureFiles(part.paths),
+        labels=labels.__getitem__,
     )
-    return Split(images, torch.tensor(part.labels, dtype=torch.int64), len(part.classes))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prunecli.data.contract import DATA_SOURCES, DataParts, DataRequest
-from prunecli.data.decoding import check_shape
-from prunecli.data.splits import DataSet, ImageShape, Split
+from prunecli.data.shapes import ImageShape, check_shape
+from prunecli.data.splits import DataSet, Split
 from prunecli.data.splitting import stratified_share, take
+from prunecli.data.user_code import NoSuchModule, names_code
 from prunecli.errors import InputRefused, WrongUse, nearest
 from prunecli.progress import Progress, silent
 
@@ -24,15 +26,19 @@ def open_data(
     seed: int = 0,
     validation_share: float = 0.1,
     image_shape: ImageShape | None = None,
+    skip_bad: bool = False,
+    on_disk: bool = False,
     progress: Progress = silent,
 ) -> DataSet:
-    """The data set that `spec` names, decoded in memory.
+    """The data set that `spec` names, decoded in memory where it fits, else on disk.
 
-    `spec` is the name of a source ("digits"), a name with an argument ("torchvision:CIFAR10:/data"), or an
-    image folder; None is "digits". A path that reads like a source's name is written with "./" before it.
-    `image_shape` (C, H, W) is what the images are turned into; None leaves them as they are. Unless the
-    source has a validation part of its own, `validation_share` of each class of the training part is set
-    aside by `seed`; the test part is never touched.
+    `spec` is the name of a source ("digits"), a name with an argument ("torchvision:CIFAR10:/data"), an
+    image folder, or a function of the user's own code ("FILE.py:FUNCTION"), which is run; None is "digits".
+    A path that reads like a source's name is written with "./" before it. `image_shape` (C, H, W) is what
+    the images are turned into; None leaves them as they are. `skip_bad` leaves out images that cannot be
+    read, up to one in a hundred of a part, and says so in the notes; `on_disk` leaves even a small set on
+    disk. Unless the source has a validation part of its own, `validation_share` of each class of the
+    training part is set aside by `seed`; the test part is never touched.
 
     Raises WrongUse for a share outside 0..1 and InputRefused for data that is missing, corrupt, empty
     in some class or unlike `image_shape`.
@@ -41,7 +47,8 @@ def open_data(
         raise WrongUse(f"the validation share must lie between 0 and 1, got {validation_share}")
     if image_shape is not None:
         check_shape(image_shape)
-    name, parts = _read(spec or DEFAULT, image_shape=image_shape, progress=progress)
+    request = DataRequest("", image_shape, progress, skip_bad, on_disk)
+    name, parts = _read(spec or DEFAULT, request)
     _check_parts(parts, name)
     train, validation = _with_validation(parts, share=validation_share, seed=seed)
     return DataSet(
@@ -56,18 +63,28 @@ def open_data(
     )
 
 
-def _read(spec: str, *, image_shape: ImageShape | None, progress: Progress) -> tuple[str, DataParts]:
+def _read(spec: str, request: DataRequest) -> tuple[str, DataParts]:
     head, _, argument = spec.partition(":")
     if head in DATA_SOURCES:
         source = DATA_SOURCES[head]
     elif Path(spec).expanduser().exists():
         source, argument = DATA_SOURCES["folder"], spec
+    elif names_code(spec):
+        source, argument = DATA_SOURCES["own"], spec
     else:
-        near = nearest(head, DATA_SOURCES)
-        hints = [f"did you mean {near!r}?"] if near else []
-        hints.append(f"valid: an image folder, or one of {', '.join(sorted(DATA_SOURCES))}")
-        raise InputRefused(f"there is no data set and no folder {spec!r}", hints=hints)
-    return spec, source.function(DataRequest(argument, image_shape, progress))
+        raise _unknown(spec)
+    try:
+        return spec, source.function(replace(request, argument=argument))
+    except NoSuchModule as error:
+        raise (_unknown(spec) if argument == spec else error) from error
+
+
+def _unknown(spec: str) -> InputRefused:
+    near = nearest(spec.partition(":")[0], DATA_SOURCES)
+    hints = [f"did you mean {near!r}?"] if near else []
+    hints.append(f"valid: an image folder, or one of {', '.join(sorted(DATA_SOURCES))}")
+    hints.append("one's own: FILE.py:FUNCTION or package.module:FUNCTION")
+    return InputRefused(f"there is no data set and no folder {spec!r}", hints=hints)
 
 
 def _check_parts(parts: DataParts, name: str) -> None:

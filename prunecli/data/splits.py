@@ -9,22 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prunecli.data.files import ImageFiles
+from prunecli.data.shapes import ImageShape, in_words
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-# (channels, height, width)
-ImageShape = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """One part of a data set, decoded in memory.
+    """One part of a data set: decoded in memory, or on disk and decoded when asked for.
 
     `images` (N, C, H, W) uint8 0..255, `labels` (N,) int64; `classes` is how many classes the whole set
     has, where that is known, so that a network with another number of outputs is noticed.
     """
 
-    images: Tensor
+    images: Tensor | ImageFiles
     labels: Tensor
     classes: int | None = None
 
@@ -33,13 +33,25 @@ class Split:
         return int(self.images.shape[0])
 
     def __repr__(self) -> str:
-        return f"Split({len(self)} images of {'x'.join(map(str, self.image_shape))}, classes={self.classes})"
+        return f"Split({len(self)} images of {in_words(self.image_shape)}, classes={self.classes})"
 
     @property
     def image_shape(self) -> ImageShape:
         """(C, H, W) of every image."""
         channels, height, width = self.images.shape[1:]
         return int(channels), int(height), int(width)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images are decoded already: then taking some of them costs a copy."""
+        return not isinstance(self.images, ImageFiles)
+
+    def pixels(self, indices: Tensor | slice) -> Tensor:
+        """The images at `indices`, decoded now where they are not.    (B,) int64 → (B, C, H, W) uint8.
+
+        Raises InputRefused, naming the file, for an image on disk that cannot be read.
+        """
+        return self.images[indices]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prunecli.data.files import ImageFiles
 from prunecli.data.splits import Split
 
 if TYPE_CHECKING:
@@ -31,5 +32,15 @@ def stratified_share(labels: Tensor, *, share: float, seed: int) -> tuple[Tensor
 
 
 def take(split: Split, indices: Tensor) -> Split:
-    """The images of `split` at `indices`, copied."""
-    return Split(split.images[indices], split.labels[indices], split.classes)
+    """The images of `split` at `indices` (M,) int64: copied where they are in memory, else left on disk."""
+    images = split.images
+    chosen = images.subset(indices) if isinstance(images, ImageFiles) else images[indices]
+    return Split(chosen, split.labels[indices], split.classes)
+
+
+def decoded(split: Split, indices: Tensor) -> Split:
+    """The images of `split` at `indices` (M,) int64, in memory wherever they were.
+
+    For a few that are read often. Raises InputRefused, naming the file, for an image that cannot be read.
+    """
+    return Split(split.pixels(indices), split.labels[indices], split.classes)

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from prunecli.data.contract import DataParts, DataRequest, data_source
-from prunecli.data.decoding import check_memory, native_shape, stack_images
-from prunecli.data.splits import ImageShape, Split
+from prunecli.data.items import IndexedImages, parts_of_items
 from prunecli.errors import InputRefused, WrongUse, nearest
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-
-class IndexedImages(Protocol):
-    """What a torchvision data set is: a length, and an image with its class at every index."""
-
-    def __len__(self) -> int:
-        """How many images there are."""
-
-    def __getitem__(self, index: int) -> tuple[object, object]:
-        """Image and class."""
-
 
 _FORM = "valid: torchvision:NAME:FOLDER, as in torchvision:CIFAR10:/data"
 
@@ -43,17 +27,8 @@ def torchvision_files(request: DataRequest) -> DataParts:
     constructor = _constructor(name)
     train = _construct(constructor, name, root, train=True)
     test = _construct(constructor, name, root, train=False)
-    shape = request.image_shape or native_shape(_item(train, 0, name)[0], f"image 0 of {name}")
-    check_memory(len(train) + len(test), shape)
-    classes = _class_names(train)
-    train_split = _decode(train, f"{name} train", shape=shape, classes=len(classes), request=request)
-    mean, std = _statistics(train_split)
-    return DataParts(
-        train=train_split,
-        test=_decode(test, f"{name} test", shape=shape, classes=len(classes), request=request),
-        classes=classes,
-        mean=mean,
-        std=std,
+    return parts_of_items(
+        {"train": train, "test": test}, name=f"torchvision's {name}", request=request, labels_known=True
     )
 
 
@@ -96,59 +71,3 @@ def _construct(
             f"torchvision's {name} cannot be opened in {root}",
             hints=[str(error).partition("\n")[0], "nothing is downloaded: the files must lie there already"],
         ) from error
-
-
-def _item(dataset: IndexedImages, index: int, name: str) -> tuple[Image, int]:
-    """Image and label at `index`; raises InputRefused when the set gives something else."""
-    from PIL.Image import Image
-
-    try:
-        image, label = dataset[index]
-    except Exception as error:
-        raise InputRefused(f"image {index} of {name} cannot be read", hints=[str(error)]) from error
-    if not isinstance(image, Image) or not isinstance(label, Integral):
-        raise InputRefused(f"torchvision's {name} does not give an image and a class")
-    return image, int(label)
-
-
-def _class_names(dataset: IndexedImages) -> tuple[str, ...]:
-    names = getattr(dataset, "classes", None)
-    if names is None:
-        labels = getattr(dataset, "labels", None)
-        if labels is None:
-            labels = [dataset[index][1] for index in range(len(dataset))]
-        return tuple(str(label) for label in range(int(max(labels)) + 1))
-    return tuple(name if isinstance(name, str) else " ".join(name) for name in names)
-
-
-def _decode(
-    dataset: IndexedImages, name: str, *, shape: ImageShape, classes: int, request: DataRequest
-) -> Split:
-    import torch
-
-    labels = torch.empty(len(dataset), dtype=torch.int64)
-
-    def images() -> Iterator[Image]:
-        for index in range(len(dataset)):
-            image, labels[index] = _item(dataset, index, name)
-            yield image
-
-    exact = request.image_shape is None
-    block = stack_images(
-        images(), count=len(dataset), shape=shape, exact=exact, name=name, progress=request.progress
-    )
-    return Split(block, labels, classes)
-
-
-def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation a channel on the 0..1 scale, to four digits as they are usually written."""
-    means, deviations = [], []
-    for channel in range(split.images.shape[1]):
-        # A histogram of 256 counts is exact and needs no floating-point copy of the images.
-        counts = split.images[:, channel].flatten().bincount(minlength=256).double()
-        values = counts.new_tensor(range(256)) / 255
-        mean = (counts * values).sum() / counts.sum()
-        variance = (counts * (values - mean) ** 2).sum() / counts.sum()
-        means.append(round(float(mean), 4))
-        deviations.append(max(round(float(variance.sqrt()), 4), 1e-4))
-    return tuple(means), tuple(deviations)

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import io
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from prunecli.data import decoding
-from prunecli.data.decoding import check_memory, check_shape, decode_files, file_shape, to_pixels
+from prunecli.data.decoding import UnreadableImage, cut_out, native_shape, read_image, to_pixels
 from prunecli.errors import InputRefused
 
 
@@ -17,24 +18,17 @@ def written(path: Path, pixels: np.ndarray) -> str:
     return str(path)
 
 
-def test_files_keep_their_order_and_their_pixels(tmp_path: Path) -> None:
-    # More files than one task of the pool takes.
-    blocks = np.random.RandomState(0).randint(0, 256, (600, 4, 5, 3)).astype(np.uint8)
-    paths = [written(tmp_path / f"{index}.png", block) for index, block in enumerate(blocks)]
-    heard: list[tuple[int, int]] = []
-    found = decode_files(
-        paths,
-        shape=(3, 4, 5),
-        exact=True,
-        progress=lambda stage, done, total, figures=None: heard.append((done, total)),
-    )
-    assert torch.equal(found, torch.from_numpy(blocks).permute(0, 3, 1, 2))
-    assert heard[-1] == (600, 600)
+def shape_of(path: str) -> tuple[int, int, int]:
+    return read_image(path, path, lambda image: native_shape(image, path))
+
+
+def decoded(path: str, *, shape: tuple[int, int, int]) -> np.ndarray:
+    return read_image(path, path, lambda image: to_pixels(image, shape=shape, exact=False, name=path))
 
 
 def test_the_shape_of_a_file(tmp_path: Path) -> None:
-    assert file_shape(written(tmp_path / "grey.png", np.zeros((4, 5), np.uint8))) == (1, 4, 5)
-    assert file_shape(written(tmp_path / "rgba.png", np.zeros((4, 5, 4), np.uint8))) == (3, 4, 5)
+    assert shape_of(written(tmp_path / "grey.png", np.zeros((4, 5), np.uint8))) == (1, 4, 5)
+    assert shape_of(written(tmp_path / "rgba.png", np.zeros((4, 5, 4), np.uint8))) == (3, 4, 5)
 
 
 def test_grey_becomes_rgb_and_rgb_becomes_grey() -> None:
@@ -77,14 +71,11 @@ def test_every_size_can_be_turned_into_every_shape(
     assert (found == 9).all()
 
 
-def test_an_odd_image_is_refused_by_name_when_nothing_says_what_all_should_be(tmp_path: Path) -> None:
-    paths = [
-        written(tmp_path / "one.png", np.zeros((4, 4, 3), np.uint8)),
-        written(tmp_path / "two.png", np.zeros((5, 4, 3), np.uint8)),
-    ]
+def test_an_odd_image_is_refused_by_name_when_nothing_says_what_all_should_be() -> None:
+    image = Image.fromarray(np.zeros((5, 4, 3), np.uint8))
     with pytest.raises(InputRefused, match=r"two\.png is 3x5x4 where the first image is 3x4x4"):
-        decode_files(paths, shape=(3, 4, 4), exact=True)
-    assert decode_files(paths, shape=(3, 4, 4)).shape == (2, 3, 4, 4)
+        to_pixels(image, shape=(3, 4, 4), exact=True, name="two.png")
+    assert to_pixels(image, shape=(3, 5, 4), exact=True, name="two.png").shape == (3, 5, 4)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"truncated"])
@@ -92,8 +83,10 @@ def test_a_corrupt_file_is_refused_by_name(tmp_path: Path, content: bytes) -> No
     good = Path(written(tmp_path / "good.png", _noise()))
     bad = tmp_path / "bad.png"
     bad.write_bytes(good.read_bytes()[:700] if content == b"truncated" else content)
-    with pytest.raises(InputRefused, match=r"bad\.png is not a readable image"):
-        decode_files([str(good), str(bad)], shape=(3, 32, 32))
+    with pytest.raises(UnreadableImage, match=r"bad\.png is not a readable image") as caught:
+        decoded(str(bad), shape=(3, 32, 32))
+    assert caught.value.exit_code == 3
+    assert len(caught.value.hints) == 1
 
 
 def _noise() -> np.ndarray:
@@ -102,20 +95,20 @@ def _noise() -> np.ndarray:
 
 def test_an_absent_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match=r"gone\.png"):
-        file_shape(str(tmp_path / "gone.png"))
+        shape_of(str(tmp_path / "gone.png"))
 
 
 def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "deep.png", np.zeros((4, 4), np.uint16))
     with pytest.raises(InputRefused, match=r"deep\.png has pixels of mode I;16"):
-        file_shape(path)
+        shape_of(path)
 
 
 def test_an_image_with_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "huge.png", np.zeros((10, 11), np.uint8))
     monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
     with pytest.raises(InputRefused, match=r"huge\.png has 11x10 pixels"):
-        decode_files([path], shape=(1, 10, 11))
+        decoded(path, shape=(1, 10, 11))
 
 
 def test_only_the_decoders_of_known_endings_are_tried(tmp_path: Path) -> None:
@@ -126,20 +119,98 @@ def test_only_the_decoders_of_known_endings_are_tried(tmp_path: Path) -> None:
     page.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n")
     for path in (picture, page):
         with pytest.raises(InputRefused, match=rf"{path.name} is not a readable image"):
-            decode_files([str(path)], shape=(3, 4, 4))
+            decoded(str(path), shape=(3, 4, 4))
 
 
-def test_what_would_not_fit_the_memory_is_refused_before_it_is_decoded() -> None:
-    check_memory(28_000, (3, 224, 224))
-    with pytest.raises(
-        InputRefused, match=r"29000 images of 3x224x224 decode to 4\.1 GiB, more than the 4\.0 GiB"
-    ):
-        check_memory(29_000, (3, 224, 224))
-    with pytest.raises(InputRefused, match="GiB"):
-        decode_files(["absent.png"] * 70_000, shape=(3, 224, 224))
+def test_a_truncated_jpeg_is_refused_by_name(tmp_path: Path) -> None:
+    good = tmp_path / "good.jpg"
+    Image.fromarray(_noise()).save(good)
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(good.read_bytes()[:-300])
+    assert decoded(str(good), shape=(3, 32, 32)).shape == (3, 32, 32)
+    with pytest.raises(UnreadableImage, match=r"bad\.jpg is not a readable image"):
+        decoded(str(bad), shape=(3, 32, 32))
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 8), (4, 8, 8), (3, 0, 8), (3, 8)])
-def test_only_grey_and_rgb_shapes_are_taken(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputRefused, match="cannot be turned into inputs"):
-        check_shape(shape)  # type: ignore[arg-type]
+def test_memory_that_runs_out_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    def look(image: Image.Image) -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        read_image(written(tmp_path / "good.png", _noise()), "good.png", look)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_mode_of_bytes_is_turned_into_grey_and_rgb(mode: str, channels: int) -> None:
+    image = Image.new("L", (4, 5), 255).convert("RGB" if mode in {"CMYK", "YCbCr"} else "L").convert(mode)
+    found = to_pixels(image, shape=(channels, 5, 4), exact=False, name="white")
+    assert found.shape == (channels, 5, 4)
+    assert found.tolist() == [[[255] * 4] * 5] * channels
+
+
+def test_transparent_colours_of_a_palette_are_dropped_without_a_warning(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), mode="P")
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.save(tmp_path / "p.png", transparency=bytes([0, 128]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = decoded(str(tmp_path / "p.png"), shape=(3, 1, 2))
+    assert found.tolist() == [[[10, 40]], [[20, 50]], [[30, 60]]]
+
+
+def test_the_whole_image_cut_out_is_the_image() -> None:
+    pixels = _noise()
+    found = cut_out(Image.fromarray(pixels), (0, 0, 1, 1), shape=(3, 32, 32), name="i")
+    assert (found == pixels.transpose(2, 0, 1)).all()
+
+
+def test_a_part_is_cut_out_by_shares_of_width_and_height() -> None:
+    pixels = np.arange(8 * 4, dtype=np.uint8).reshape(4, 8)
+    # Left 2/8, top 1/4, half as wide and as high: columns 2..5 and rows 1..2.
+    found = cut_out(Image.fromarray(pixels), (0.25, 0.25, 0.5, 0.5), shape=(1, 2, 4), name="i")
+    assert (found[0] == pixels[1:3, 2:6]).all()
+
+
+def test_a_part_is_resized_as_pillow_does_it() -> None:
+    image = Image.fromarray(_noise())
+    box = (0.1, 0.2, 0.55, 0.7)
+    corners = (3.2, 6.4, 20.8, 28.8)
+    wanted = image.resize((16, 8), Image.Resampling.BILINEAR, box=corners)
+    found = cut_out(image, box, shape=(3, 8, 16), name="i")
+    assert (found == np.asarray(wanted).transpose(2, 0, 1)).all()
+
+
+def test_shares_that_rounding_brings_past_the_edge_are_taken() -> None:
+    image = Image.fromarray(_noise())
+    found = cut_out(image, (0.5, 0.5, 0.5 + 1e-5, 0.5 + 1e-5), shape=(3, 8, 8), name="i")
+    assert (found == cut_out(image, (0.5, 0.5, 0.5, 0.5), shape=(3, 8, 8), name="i")).all()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(20, 20, (160, 120)), (10, 80, (320, 240)), (60, 10, (320, 240))]
+)
+def test_a_large_jpeg_is_decoded_small_and_looks_the_same(
+    tmp_path: Path, height: int, width: int, size: tuple[int, int]
+) -> None:
+    across = np.linspace(0, 255, 640)[None, :, None].repeat(480, 0).repeat(3, 2).astype(np.uint8)
+    Image.fromarray(across).save(tmp_path / "large.jpg", quality=95)
+    sizes = []
+
+    def look(image: Image.Image) -> np.ndarray:
+        found = cut_out(image, (0.5, 0.5, 0.5, 0.5), shape=(3, height, width), name="large")
+        sizes.append(image.size)
+        return found
+
+    found = read_image(str(tmp_path / "large.jpg"), "large", look)
+    # Of the 320x240 that are cut out, at least twice the wanted pixels are decoded each way.
+    assert sizes == [size]
+    wanted = cut_out(Image.fromarray(across), (0.5, 0.5, 0.5, 0.5), shape=(3, height, width), name="large")
+    assert np.abs(found.astype(int) - wanted).max() <= 3
+
+
+def test_bytes_in_memory_are_read_too() -> None:
+    file = io.BytesIO()
+    Image.fromarray(_noise()).save(file, format="PNG")
+    file.seek(0)
+    assert read_image(file, "bytes", lambda image: image.size) == (32, 32)

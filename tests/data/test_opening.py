@@ -79,6 +79,24 @@ def test_labels_that_cannot_be_are_refused(
         open_data("planted")
 
 
+def test_what_the_test_part_holds_changes_nothing_before_the_final_evaluation(
+    offer: Callable[[DataParts], None],
+) -> None:
+    parts = parts_with([0, 1] * 10)
+    numbered = torch.arange(20, dtype=torch.uint8).reshape(20, 1, 1, 1).expand(20, 1, 2, 2)
+    parts = replace(parts, train=Split(numbered, parts.train.labels, 2))
+    offer(parts)
+    first = open_data("planted", seed=3).for_training()
+    others = Split(torch.full((2, 1, 2, 2), 9, dtype=torch.uint8), torch.tensor([1, 0]), 2)
+    DATA_SOURCES._members.pop("planted")
+    offer(replace(parts, test=others))
+    second = open_data("planted", seed=3).for_training()
+    for one, two in ((first.train, second.train), (first.validation, second.validation)):
+        assert torch.equal(one.images, two.images)
+        assert torch.equal(one.labels, two.labels)
+    assert (first.mean, first.std, first.classes) == (second.mean, second.std, second.classes)
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 1.5])
 def test_a_share_outside_is_wrong_use(share: float) -> None:
     with pytest.raises(WrongUse, match="validation share"):
@@ -89,7 +107,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputRefused, match="no data set and no folder 'digit'") as caught:
         open_data("digit")
     assert caught.value.hints[0] == "did you mean 'digits'?"
-    assert "digits, folder, torchvision" in caught.value.hints[1]
+    assert "digits, folder, hf, own, timm, torchvision" in caught.value.hints[1]
 
 
 def test_a_shape_that_is_no_image_is_refused_before_anything_is_read() -> None:
@@ -101,8 +119,10 @@ def test_sources_are_listed_with_captions_and_without_torch() -> None:
     code = (
         "import sys; from prunecli.data import DATA_SOURCES;"
         "assert all(DATA_SOURCES[name].caption and DATA_SOURCES[name].source for name in DATA_SOURCES);"
-        "assert list(DATA_SOURCES) == ['digits', 'folder', 'torchvision'], list(DATA_SOURCES);"
-        "heavy = {'torch', 'numpy', 'PIL', 'sklearn'} & set(sys.modules); assert not heavy, heavy"
+        "names = ['digits', 'folder', 'hf', 'own', 'timm', 'torchvision'];"
+        "assert list(DATA_SOURCES) == names, list(DATA_SOURCES);"
+        "heavy = {'torch', 'torchvision', 'timm', 'datasets', 'numpy', 'PIL', 'sklearn'} & set(sys.modules);"
+        "assert not heavy, heavy"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)

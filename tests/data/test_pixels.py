@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from PIL import Image
 
-from prunecli.data import normalise
+from prunecli.data import ImageFiles, Split, normalise, pixels
+from prunecli.data.pictures import PictureFiles
+from prunecli.data.pixels import channel_statistics
 from prunecli.errors import InputRefused
 
 
@@ -36,3 +41,29 @@ def test_constants_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(InputRefused, match=words):
         normalise(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), mean, std)
+
+
+def test_mean_and_deviation_a_channel() -> None:
+    images = torch.randint(0, 256, (50, 3, 8, 8), dtype=torch.uint8, generator=torch.manual_seed(0))
+    images[:, 1] //= 2
+    mean, std = channel_statistics(Split(images, torch.zeros(50, dtype=torch.int64)))
+    values = images.double().transpose(0, 1).flatten(1) / 255
+    assert mean == tuple(round(float(each), 4) for each in values.mean(1))
+    assert std == tuple(round(float(each), 4) for each in values.std(1, unbiased=False))
+
+
+def test_images_of_one_colour_have_a_deviation_that_one_can_divide_by() -> None:
+    images = torch.full((3, 1, 2, 2), 51, dtype=torch.uint8)
+    assert channel_statistics(Split(images, torch.zeros(3, dtype=torch.int64))) == ((0.2,), (1e-4,))
+
+
+def test_of_images_on_disk_an_even_sample_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(9):
+        Image.new("L", (2, 2), 255 if index % 4 == 0 else 0).save(tmp_path / f"{index}.png")
+    files = PictureFiles([str(tmp_path / f"{index}.png") for index in range(9)])
+    split = Split(ImageFiles(files, image_shape=(1, 2, 2)), torch.zeros(9, dtype=torch.int64))
+    assert channel_statistics(split)[0] == (0.3333,)
+    monkeypatch.setattr(pixels, "SAMPLE", 3)  # images 0, 4 and 8
+    assert channel_statistics(split)[0] == (1.0,)

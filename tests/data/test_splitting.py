@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from prunecli.data import Split
-from prunecli.data.splitting import stratified_share, take
+from prunecli.data import ImageFiles, Split
+from prunecli.data.pictures import PictureFiles
+from prunecli.data.splitting import decoded, stratified_share, take
 
 
 def test_a_tenth_of_every_class_is_set_aside() -> None:
@@ -46,3 +50,17 @@ def test_take_copies() -> None:
     assert part.images.flatten().tolist() == [2, 3, 6, 7]
     assert part.labels.tolist() == [1, 3]
     assert part.classes == 4
+
+
+def test_take_leaves_on_disk_what_is_there_and_decoded_does_not(tmp_path: Path) -> None:
+    for index in range(4):
+        Image.new("L", (2, 2), index * 10).save(tmp_path / f"{index}.png")
+    files = PictureFiles([str(tmp_path / f"{index}.png") for index in range(4)])
+    split = Split(ImageFiles(files, image_shape=(1, 2, 2)), torch.arange(4), 4)
+    part = take(split, torch.tensor([3, 1]))
+    assert not part.in_memory
+    block = decoded(part, torch.tensor([1]))
+    assert block.in_memory
+    assert block.images.unique().tolist() == [10]
+    assert (part.labels.tolist(), block.labels.tolist(), block.classes) == ([3, 1], [1], 4)
+    assert decoded(block, torch.tensor([0])).in_memory

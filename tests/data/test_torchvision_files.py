@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from prunecli import torchvision_import
 from prunecli.data import open_data
@@ -46,6 +47,20 @@ def test_images_are_turned_into_the_models_shape(mnist: Path) -> None:
     data = open_data(f"torchvision:MNIST:{mnist}", image_shape=(3, 32, 32))
     assert data.train.image_shape == (3, 32, 32)
     assert len(data.mean) == 3
+
+
+def test_what_stays_on_disk_is_read_when_it_is_wanted(mnist: Path) -> None:
+    whole = open_data(f"torchvision:MNIST:{mnist}")
+    data = open_data(f"torchvision:MNIST:{mnist}", on_disk=True)
+    for memory, disk in (
+        (whole.train, data.train),
+        (whole.validation, data.validation),
+        (whole.test, data.test),
+    ):
+        assert not disk.in_memory
+        assert torch.equal(disk.pixels(slice(None)), memory.images)
+        assert torch.equal(disk.labels, memory.labels)
+    assert (data.mean, data.std, data.classes) == (whole.mean, whole.std, whole.classes)
 
 
 def test_absent_files_are_refused_and_not_downloaded(tmp_path: Path) -> None:

@@ -52,9 +52,21 @@ class WorkFailed(PrunecliError):
 
 
 class Interrupted(PrunecliError):
-    """Stopped by the user; what was finished is kept."""
+    """Stopped by the user with `signal` (2 is Ctrl-C, 15 is SIGTERM); what was finished is kept in `kept`."""
 
     exit_code = 130
+
+    def __init__(
+        self, message: str, *, hints: Iterable[str] = (), signal: int = 2, kept: str | None = None
+    ) -> None:
+        super().__init__(message, hints=hints)
+        self.exit_code = 128 + signal
+        self.signal = signal
+        self.kept = kept
+
+    def told(self, hints: Iterable[str]) -> Interrupted:
+        """The same with other hints."""
+        return Interrupted(self.message, hints=hints, signal=self.signal, kept=self.kept)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:

@@ -1,13 +1,13 @@
-"""Order, shifts and mirror images of an epoch, drawn at once from (seed, epoch) and applied to bytes.
+"""Order, crops, shifts and mirror images of an epoch, drawn at once from (seed, epoch), applied to bytes.
 
-Everything random about an epoch is drawn before its first step, on the CPU: epoch 7 of seed 3 is the same
-on every device, whatever ran before it.
+Everything random about an epoch's order and geometry is drawn before its first step, on the CPU: epoch 7 of
+seed 3 is the same on every device, whatever ran before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,30 +15,53 @@ from torch import Tensor
 from torch.nn import functional
 
 from prunecli.data import ImageShape
+from prunecli.errors import unknown_name
+from prunecli.training.cropping import crop_and_resize, random_boxes
+
+_RANDAUGMENT = "+randaugment"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """`shift` is the furthest shift as a share of the shorter side (at least a pixel), 0 for none."""
+    """What happens to an image of the training part.
+
+    `shift` is the furthest shift as a share of the shorter side (at least a pixel), 0 for none; `crop` takes
+    random resized crops instead; `randaugment` draws further operations for each image at each step.
+    """
 
     shift: float = 0.0
     mirror: bool = False
+    crop: bool = False
+    randaugment: bool = False
 
 
-# "cifar" is 4 pixels of 32 and mirror images, as since He et al. 2016; "light" keeps left and right.
-RECIPES: Mapping[str, Recipe] = {
+# "cifar" is 4 pixels of 32 and mirror images, as since He et al. 2016; "light" keeps left and right;
+# "imagenet" is random resized crops and mirror images, as since Szegedy et al. 2015.
+_GEOMETRIES = {
     "none": Recipe(),
     "light": Recipe(shift=1 / 16),
     "cifar": Recipe(shift=1 / 8, mirror=True),
+    "imagenet": Recipe(crop=True, mirror=True),
 }
+RECIPES: Mapping[str, Recipe] = {
+    **_GEOMETRIES,
+    **{name + _RANDAUGMENT: replace(recipe, randaugment=True) for name, recipe in _GEOMETRIES.items()},
+}
+
+
+def check_augmentation(name: str) -> None:
+    """Raise WrongUse, with the nearest that there is, for a `name` that is no recipe."""
+    if name not in RECIPES:
+        raise unknown_name("augmentation", name, RECIPES)
 
 
 @dataclass(frozen=True)
 class EpochPlan:
     """One epoch: `order` (N,) of the images and, for each place in it, how that image is changed.
 
-    `down` and `right` (N,) int64 in 0..2·`margin` are where the window lies in the padded image, `mirrored`
-    (N,) bool; all three None without augmentation.
+    `down` and `right` (N,) int64 in 0..2·`margin` are where the window lies in the padded image; `boxes`
+    (N, 4) float64 are left, top, width and height of a crop as shares of the image; `mirrored` (N,) bool.
+    What a recipe does not do is None. `randaugment` says that RandAugment follows; it is not drawn here.
     """
 
     order: Tensor
@@ -46,13 +69,31 @@ class EpochPlan:
     down: Tensor | None = None
     right: Tensor | None = None
     mirrored: Tensor | None = None
+    boxes: Tensor | None = None
+    randaugment: bool = False
 
     def to(self, device: torch.device) -> EpochPlan:
         """The same plan on `device`."""
-        moved = [
-            None if tensor is None else tensor.to(device) for tensor in (self.down, self.right, self.mirrored)
-        ]
-        return EpochPlan(self.order.to(device), self.margin, *moved)
+        names = ("order", "down", "right", "mirrored", "boxes")
+        tensors = {name: getattr(self, name) for name in names}
+        return replace(
+            self, **{name: tensor.to(device) for name, tensor in tensors.items() if tensor is not None}
+        )
+
+    def changed(self, images: Tensor, part: slice) -> Tensor:
+        """The images at the places `part` of the order, cropped, shifted and mirrored as the plan says.
+
+        (B, C, H, W) uint8 → (B, C, H, W) uint8 on the same device.
+        """
+        boxes, down, right, mirrored = (
+            None if tensor is None else tensor[part].to(images.device)
+            for tensor in (self.boxes, self.down, self.right, self.mirrored)
+        )
+        if boxes is not None:
+            images = crop_and_resize(images, boxes)
+        if down is not None and right is not None and mirrored is not None:
+            return shift_and_mirror(images, margin=self.margin, down=down, right=right, mirrored=mirrored)
+        return images if mirrored is None else mirror(images, mirrored)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
@@ -62,16 +103,24 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 
 def plan_epoch(count: int, *, image_shape: ImageShape, augment: str, seed: int, epoch: int) -> EpochPlan:
-    """Order and augmentation of `count` images for `epoch`, from (seed, epoch) alone."""
+    """Order and geometry of `count` images for `epoch`, from (seed, epoch) alone.
+
+    Raises WrongUse when `augment` is no recipe.
+    """
+    check_augmentation(augment)
     stream = torch.Generator().manual_seed(epoch_seed(seed, epoch))
-    order = torch.randperm(count, generator=stream)
     recipe = RECIPES[augment]
-    if not recipe.shift and not recipe.mirror:
-        return EpochPlan(order)
-    margin = max(1, round(min(image_shape[1:]) * recipe.shift)) if recipe.shift else 0
-    down, right = torch.randint(0, 2 * margin + 1, (2, count), generator=stream)
+    plan = EpochPlan(torch.randperm(count, generator=stream), randaugment=recipe.randaugment)
+    if recipe.crop:
+        plan = replace(plan, boxes=random_boxes(count, image_shape=image_shape, stream=stream))
+    elif recipe.shift:
+        margin = max(1, round(min(image_shape[1:]) * recipe.shift))
+        down, right = torch.randint(0, 2 * margin + 1, (2, count), generator=stream)
+        plan = replace(plan, margin=margin, down=down, right=right)
+    else:
+        return plan
     mirrored = torch.randint(0, 2, (count,), generator=stream).bool() & recipe.mirror
-    return EpochPlan(order, margin, down, right, mirrored)
+    return replace(plan, mirrored=mirrored)
 
 
 def shift_and_mirror(images: Tensor, *, margin: int, down: Tensor, right: Tensor, mirrored: Tensor) -> Tensor:
@@ -87,3 +136,8 @@ def shift_and_mirror(images: Tensor, *, margin: int, down: Tensor, right: Tensor
     flat = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).reshape(count, 1, height * width)
     window = padded.reshape(count, channels, -1).gather(2, flat.expand(count, channels, height * width))
     return window.reshape(images.shape)
+
+
+def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Left and right exchanged where `mirrored` (N,) says so.  (N, C, H, W) → (N, C, H, W)."""
+    return torch.where(mirrored[:, None, None, None], images.flip(3), images)

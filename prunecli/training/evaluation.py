@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from prunecli.data import Split
 from prunecli.errors import WorkFailed
+from prunecli.processes import Processes, current
 from prunecli.progress import Progress, silent
-from prunecli.training.batches import Batches, floating_dtype
+from prunecli.training.batches import Batches, Share, floating_dtype
 from prunecli.training.device import memory_in_words, pick_device
 from prunecli.training.forward import check_fit, logits_of
 from prunecli.training.states import modes_kept
@@ -47,30 +48,48 @@ def evaluate(
     """Run every image of `split` through `model` once, in evaluation mode and without gradients.
 
     `mean` and `std` per channel on the 0..1 scale. The model is moved to `device` and left there; its
-    training modes are put back. Raises InputRefused for images or classes that do not fit the model,
+    training modes are put back. Under a launcher every process runs its share, and all have the same figures.
+    Raises InputRefused for images or classes that do not fit the model,
     WorkFailed for an absent device, too little memory, or a loss that is not finite.
     """
-    place = pick_device(device)
+    processes = current()
+    place = processes.place(pick_device(device))
     with memory_in_words(batch_size), modes_kept(model):
         model.to(place).eval()
         batches = Batches(
-            split, mean=mean, std=std, batch_size=batch_size, device=place, dtype=floating_dtype(model)
+            split,
+            mean=mean,
+            std=std,
+            batch_size=batch_size,
+            device=place,
+            dtype=floating_dtype(model),
+            share=Share(processes.index, processes.count),
         )
         check_fit(model, batches, classes=split.classes)
-        found = evaluate_batches(model, batches, progress=progress)
+        found = evaluate_batches(model, batches, processes=processes, progress=progress)
     if not math.isfinite(found.loss):
         raise WorkFailed(f"the loss on {found.images} images is {found.loss}, not a finite number")
     return found
 
 
 @torch.no_grad()
-def evaluate_batches(model: nn.Module, batches: Batches, *, progress: Progress = silent) -> Evaluation:
+def evaluate_batches(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    processes: Processes | None = None,
+    together: bool = False,
+    progress: Progress = silent,
+) -> Evaluation:
     """The same for batches at hand and a model that is on their device and in evaluation mode.
 
-    The loss may come out as NaN or infinite here; nothing is raised.
+    The figures are of the images of all `processes`, each counted once. `together`: every forward pass needs
+    all of them, so one that has no batch left runs its last one again without counting it. The loss may
+    come out as NaN or infinite here; nothing is raised.
     """
+    processes = processes or Processes()
     start = time.perf_counter()
-    sums = []
+    sums = torch.zeros(4, dtype=torch.float64, device=batches.device)
     done, classes = 0, 0
     for images, labels in batches.in_order():
         logits = logits_of(model(images)).float()
@@ -78,14 +97,27 @@ def evaluate_batches(model: nn.Module, batches: Batches, *, progress: Progress =
         best = logits.topk(min(5, classes), dim=1).indices == labels[:, None]
         loss = functional.cross_entropy(logits, labels, reduction="sum")
         # Kept on the device: reading a number here would wait for it at every batch.
-        sums.append(torch.stack([best[:, 0].sum().float(), best.any(1).sum().float(), loss]))
+        sums += torch.stack(
+            [best[:, 0].sum(), best.any(1).sum(), loss, loss.new_tensor(len(labels))]
+        ).double()
         done += len(labels)
-        progress("evaluate", done, len(batches), {})
-    first, among_five, loss_sum = torch.stack(sums).cpu().double().sum(0).tolist()
+        progress("evaluate", min(done * processes.count, len(batches)), len(batches), {})
+    if together:
+        _keep_company(model, batches, processes)
+    first, among_five, loss_sum, count = processes.total(sums).cpu().tolist()
     return Evaluation(
-        accuracy=100 * first / done,
-        top5=100 * among_five / done if classes > 5 else None,
-        loss=loss_sum / done,
-        images=done,
-        images_per_second=done / (time.perf_counter() - start),
+        accuracy=100 * first / count,
+        top5=100 * among_five / count if classes > 5 else None,
+        loss=loss_sum / count,
+        images=int(count),
+        images_per_second=count / (time.perf_counter() - start),
     )
+
+
+def _keep_company(model: nn.Module, batches: Batches, processes: Processes) -> None:
+    """Take part in the forward passes of processes that have one batch more than this one."""
+    everyone = -(-len(batches) // batches.batch_size)
+    most = -(-everyone // processes.count)
+    own = len(range(processes.index, everyone, processes.count))
+    for _ in range(most - own):
+        model(batches.first(1)[0])

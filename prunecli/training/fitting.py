@@ -1,32 +1,43 @@
-"""The training loop: SGD on the training part, the best state by the validation part kept and restored."""
+"""The training loop: the training part teaches, the validation part chooses, the best state is kept."""
 
 from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import nn
-from torch.nn import functional
+from torch import Tensor, nn
 
 from prunecli.data import Split, TrainingData
-from prunecli.errors import WorkFailed
+from prunecli.errors import Interrupted, PrunecliError, WorkFailed
+from prunecli.interruption import finishing_steps, requested
+from prunecli.processes import Processes, current
 from prunecli.progress import Progress, silent
-from prunecli.training.augmentation import epoch_seed, plan_epoch
-from prunecli.training.batches import Batches, floating_dtype
+from prunecli.training.augmentation import EpochPlan, plan_epoch
+from prunecli.training.batches import Batches, Mixing, Share, floating_dtype
 from prunecli.training.device import memory_in_words, pick_device
-from prunecli.training.evaluation import evaluate_batches
-from prunecli.training.forward import check_fit, logits_of
+from prunecli.training.evaluation import Evaluation, evaluate_batches
+from prunecli.training.forward import check_fit
+from prunecli.training.freezing import gradients_kept
 from prunecli.training.hooks import Hooks
+from prunecli.training.logs import Logs
 from prunecli.training.losses import ADVICE, LossLog
+from prunecli.training.replicas import (
+    average_batch_norms,
+    buffers_of_all,
+    optimiser_tensors,
+    restore_optimiser,
+)
+from prunecli.training.resuming import Keeper, RunState
 from prunecli.training.schedule import learning_rate
 from prunecli.training.settings import EpochRecord, FitResult, FitSettings
-from prunecli.training.states import modes_kept, restore, snapshot
+from prunecli.training.states import modes_kept, named_tensors, restore, snapshot
+from prunecli.training.stepping import Stepper, batch_seed
+from prunecli.training.telling import Telling
 
 # Reading the loss makes an accelerator wait for the CPU, so there it is looked at only now and then.
 _STEPS_BETWEEN_LOOKS = 50
-_SECONDS_BETWEEN_REPORTS = 0.2
 
 
 def fit(
@@ -34,131 +45,222 @@ def fit(
     data: TrainingData,
     *,
     settings: FitSettings,
+    teacher: nn.Module | None = None,
+    keeper: Keeper | None = None,
+    logs: Logs | None = None,
     progress: Progress = silent,
     hooks: Hooks | None = None,
 ) -> FitResult:
     """Train `model` in place; it ends in the state with the best validation accuracy (ties: lower loss).
 
     `data` comes from `DataSet.for_training()`; a whole data set is refused with a TypeError, because its
-    test part has no business here. Order and augmentation come from (seed, epoch) alone: on the CPU, with
-    the same number of threads, the same call gives the same weights. The model is moved to the settings'
-    device and left there, its training modes are put back.
+    test part has no business here. Everything random about a step comes from (seed, epoch, step) alone: on
+    the CPU, with the same number of threads, the same call gives the same weights, and so does a call that
+    goes on from a state of the `keeper`. Under a launcher every process calls this; the weights are the
+    same in all of them. The model is moved to the settings' device and left there, its training modes and
+    what of it learns are put back.
 
     Raises InputRefused for images or classes that do not fit the model, WorkFailed for an absent device,
-    too little memory, or a loss that is not finite (naming epoch and step). Whatever ends it early, an
-    interruption too, the model holds the best state so far, or its first if no epoch counted yet.
+    too little memory, or a loss that is not finite (naming epoch and step), Interrupted when the command
+    line was asked to stop. Whatever ends it early, the model holds the best state so far, or its first if
+    no epoch counted yet; where the run stood is with the keeper.
     """
     if not isinstance(data, TrainingData):
         raise TypeError("fit() is given DataSet.for_training(), which has no test part")
-    place = pick_device(settings.device)
-    with memory_in_words(settings.batch_size), modes_kept(model), _own_random_numbers(place):
-        run = _Run(model.to(place), data, settings=settings, progress=progress, hooks=hooks or Hooks())
+    processes = current()
+    place = processes.place(pick_device(settings.device))
+    with (
+        memory_in_words(settings.batch_size),
+        modes_kept(model),
+        gradients_kept(model),
+        _own_random_numbers(place),
+        finishing_steps(),
+    ):
+        run = _Run(
+            model.to(place),
+            data,
+            settings=settings,
+            teacher=None if teacher is None else teacher.to(place),
+            processes=processes,
+            device=place,
+            hooks=hooks or Hooks(),
+            telling=Telling(progress, logs or Logs()),
+            keeper=keeper,
+        )
         try:
-            for epoch in range(settings.epochs):
-                run.train_and_judge(epoch)
+            run.go()
         except BaseException:
-            restore(model, run.best_state)
+            restore(run.network, run.best_state)
             raise
-        return run.finish()
-
-
-def _own_random_numbers(place: torch.device) -> AbstractContextManager[None]:
-    return torch.random.fork_rng(devices=[place] if place.type == "cuda" else [])
+        return run.finish(model)
 
 
 class _Run:
-    """One call of `fit`: what it holds from epoch to epoch."""
+    """One call of `fit`: what it holds from step to step."""
 
     def __init__(
-        self, model: nn.Module, data: TrainingData, *, settings: FitSettings, progress: Progress, hooks: Hooks
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        settings: FitSettings,
+        teacher: nn.Module | None,
+        processes: Processes,
+        device: torch.device,
+        hooks: Hooks,
+        telling: Telling,
+        keeper: Keeper | None,
     ) -> None:
-        self.model = model
         self.settings = settings
-        self.progress = progress
+        self.processes = processes
+        self.device = device
         self.hooks = hooks
+        self.telling = telling
+        self.keeper = keeper
         self.image_shape = data.train.image_shape
-        self.train = self._batches(data.train, data, batch_size=settings.batch_size)
-        self.validation = self._batches(data.validation, data, batch_size=max(256, settings.batch_size))
+        self.train = self._batches(data.train, data, model, size=settings.batch_size)
+        self.validation = self._batches(data.validation, data, model, size=max(256, settings.batch_size))
         model.eval()
         check_fit(model, self.train, classes=len(data.classes))
-        self.optimiser = torch.optim.SGD(
-            [each for each in model.parameters() if each.requires_grad],
-            lr=settings.lr,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            nesterov=settings.nesterov and settings.momentum > 0,
+        self.stepper = Stepper(
+            model,
+            self.train,
+            settings=settings,
+            processes=processes,
+            device=device,
+            teacher=teacher,
+            hooks=hooks,
         )
+        self.network = self.stepper.replica.network
+        self.mixing = Mixing(settings.mixup, settings.cutmix, classes=len(data.classes))
         self.history: list[EpochRecord] = []
         self.best: EpochRecord | None = None
-        self.best_state = snapshot(model)
+        self.best_state = snapshot(self.network)
+        self.waited = 0
+        self.epoch = self.step = 0
+        self.seconds = 0.0  # of training in this epoch
+        self.losses = self._fresh_losses()
+        if keeper is not None and keeper.resumed is not None:
+            self._resume(keeper.resumed)
 
-    def _batches(self, split: Split, data: TrainingData, *, batch_size: int) -> Batches:
+    def _batches(self, split: Split, data: TrainingData, model: nn.Module, *, size: int) -> Batches:
         return Batches(
             split,
             mean=self.settings.mean or data.mean,
             std=self.settings.std or data.std,
-            batch_size=batch_size,
-            device=torch.device(self.settings.device),
-            dtype=floating_dtype(self.model),
+            batch_size=size,
+            device=self.device,
+            dtype=floating_dtype(model),
+            share=Share(self.processes.index, self.processes.count),
         )
 
-    def train_and_judge(self, epoch: int) -> None:
-        """One epoch of steps, the hook, the validation, and the copy of the state if it is the best."""
-        start = time.perf_counter()
-        torch.manual_seed(epoch_seed(self.settings.seed, epoch))  # for dropout and the like
-        losses = self._train(epoch)
-        train_seconds = time.perf_counter() - start
-        self.hooks.after_epoch(self.model, epoch)
-        self.model.eval()
-        found = evaluate_batches(self.model, self.validation)
-        if not math.isfinite(found.loss):
-            raise WorkFailed(f"the validation loss after epoch {epoch + 1} is {found.loss}", hints=ADVICE)
-        record = EpochRecord(
-            epoch=epoch,
-            lr=self._lr(epoch * self.train.steps()),
-            train_loss=losses.mean(),
-            loss=found.loss,
-            accuracy=found.accuracy,
-            seconds=time.perf_counter() - start,
-            images_per_second=losses.images / train_seconds,
-        )
-        self.history.append(record)
-        figures = {"loss": record.loss, "accuracy": record.accuracy}
-        self.progress("epoch", epoch + 1, self.settings.epochs, figures)
-        if self.hooks.may_be_best(epoch) and _better(record, self.best):
-            self.best = record
-            self.best_state = snapshot(self.model)
+    def _fresh_losses(self) -> LossLog:
+        return LossLog(self.epoch, look_every=1 if self.device.type == "cpu" else _STEPS_BETWEEN_LOOKS)
 
-    def _train(self, epoch: int) -> LossLog:
-        settings, steps = self.settings, self.train.steps()
-        plan = plan_epoch(
+    def go(self) -> None:
+        """Train and judge epoch after epoch, until they are done or the patience is at its end."""
+        while self.epoch < self.settings.epochs and not self._impatient():
+            self._train()
+            self._judge()
+
+    def _impatient(self) -> bool:
+        return self.settings.patience is not None and self.waited >= self.settings.patience
+
+    def _train(self) -> None:
+        """The steps of this epoch that are still to do."""
+        begun = time.perf_counter() - self.seconds
+        steps = self.stepper.steps
+        batches = self.train.by_plan(
+            self._plan(),
+            start=self.step * self.settings.accumulate,
+            mixing=self.mixing,
+            before=self._seed,
+        )
+        self.stepper.begin_epoch()
+        while self.step < steps:
+            loss, images = self.stepper.losses_of(batches, self.step)
+            self._look_at(loss, images)
+            lr = self._lr(self.epoch * steps + self.step)
+            self.stepper.change(lr)
+            self.step += 1
+            self.seconds = time.perf_counter() - begun
+            if self.telling.due() or self.step == steps:
+                self._report(lr)
+            self._keep_if_due()
+        self.losses.look()
+
+    def _plan(self) -> EpochPlan:
+        return plan_epoch(
             len(self.train),
             image_shape=self.image_shape,
-            augment=settings.augment,
-            seed=settings.seed,
-            epoch=epoch,
+            augment=self.settings.augment,
+            seed=self.settings.seed,
+            epoch=self.epoch,
         )
-        losses = LossLog(epoch, look_every=1 if settings.device == "cpu" else _STEPS_BETWEEN_LOOKS)
-        reported = time.perf_counter()
-        self.model.train()
-        for step, (images, labels) in enumerate(self.train.by_plan(plan)):
-            self.optimiser.param_groups[0]["lr"] = self._lr(epoch * steps + step)
-            logits = logits_of(self.model(images))
-            loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-            losses.add(loss.detach(), len(labels))
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
-            self.hooks.after_step(self.model)
-            if time.perf_counter() - reported > _SECONDS_BETWEEN_REPORTS:
-                reported = time.perf_counter()
-                self._report(epoch, step + 1, losses)
-        losses.look()
-        self._report(epoch, steps, losses)
-        return losses
+
+    def _seed(self, batch: int) -> None:
+        """What is random about a batch and not in the plan (dropout, mixing) is this batch's alone."""
+        torch.manual_seed(batch_seed(self.settings.seed, self.epoch, batch, self.processes.index))
+
+    def _look_at(self, loss: Tensor, images: int) -> None:
+        try:
+            self.losses.add(loss, images)
+        except WorkFailed as failure:
+            self.losses.drop_last()
+            self.stepper.forget_step()
+            raise self._with_state_kept(failure) from None
+
+    def _judge(self) -> None:
+        """The validation after an epoch, and a copy of the state if it is the best."""
+        epoch, start = self.epoch, time.perf_counter()
+        average_batch_norms(self.network, self.processes)
+        self.hooks.after_epoch(self.network, epoch)
+        average = self.stepper.average
+        with nullcontext() if average is None else average.swapped(self.network):
+            found = self._validated()
+            if not math.isfinite(found.loss):
+                failure = WorkFailed(
+                    f"the validation loss after epoch {epoch + 1} is {found.loss}", hints=ADVICE
+                )
+                raise self._with_state_kept(failure)
+            record = EpochRecord(
+                epoch=epoch,
+                lr=self._lr(epoch * self.stepper.steps),
+                train_loss=self.losses.mean(),
+                loss=found.loss,
+                accuracy=found.accuracy,
+                seconds=self.seconds + time.perf_counter() - start,
+                images_per_second=self.losses.images / self.seconds,
+            )
+            self._take(record)
+        self.telling.epoch(record, self.settings.epochs)
+        self.epoch, self.step, self.seconds = epoch + 1, 0, 0.0
+        self.losses = self._fresh_losses()
+        self._keep_if_due(epoch_ended=True)
+
+    def _validated(self) -> Evaluation:
+        self.network.eval()
+        found = evaluate_batches(
+            self.network,
+            self.validation,
+            processes=self.processes,
+            together=self.stepper.replica.sharded,
+        )
+        self.stepper.replica.settle()
+        return found
+
+    def _take(self, record: EpochRecord) -> None:
+        self.history.append(record)
+        if not self.hooks.may_be_best(record.epoch):
+            return
+        risen = self.best is None or record.accuracy > self.best.accuracy + self.settings.min_delta
+        self.waited = 0 if risen else self.waited + 1
+        if _better(record, self.best):
+            self.best = record
+            self.best_state = snapshot(self.network)
 
     def _lr(self, step: int) -> float:
-        steps = self.train.steps()
+        steps = self.stepper.steps
         return learning_rate(
             self.settings.schedule,
             highest=self.settings.lr,
@@ -167,21 +269,116 @@ class _Run:
             warmup_steps=self.settings.warmup_epochs * steps,
         )
 
-    def _report(self, epoch: int, step: int, losses: LossLog) -> None:
-        done = epoch * self.train.steps() + step
-        total = self.settings.epochs * self.train.steps()
-        figures = {"epoch": epoch + 1, "loss": losses.last()}
+    def _report(self, lr: float) -> None:
+        steps = self.stepper.steps
+        figures = {
+            "epoch": self.epoch + 1,
+            "step": self.epoch * steps + self.step,
+            "lr": lr,
+            "loss": self.losses.last(),
+            "images_per_second": self.losses.images / self.seconds,
+        }
         if self.history:
             figures["accuracy"] = self.history[-1].accuracy
-        self.progress("train", done, total, figures)
+        self.telling.step(self.epoch * steps + self.step, self.settings.epochs * steps, figures)
 
-    def finish(self) -> FitResult:
+    def _keep_if_due(self, *, epoch_ended: bool = False) -> None:
+        """Write the state every so many steps, and when the command was asked to stop: then end."""
+        done = self.epoch * self.stepper.steps + self.step
+        every = None if self.keeper is None else self.keeper.every
+        if every is not None and done % every == 0 and not epoch_ended:
+            self._keep()
+        # Asking all processes makes an accelerator wait, so there it is done seldom.
+        if self.device.type != "cpu" and done % _STEPS_BETWEEN_LOOKS and not epoch_ended:
+            return
+        if not self.processes.any(requested() is not None):
+            return
+        where = f"interrupted in epoch {self.epoch + 1}, after step {self.step} of {self.stepper.steps}"
+        if self.keeper is None:
+            raise Interrupted(where, hints=["nothing was kept"], signal=requested() or 2)
+        self._keep()
+        raise Interrupted(where, signal=requested() or 2, kept=self.keeper.folder)
+
+    def _with_state_kept(self, failure: WorkFailed) -> PrunecliError:
+        """The failure, with where the last good state is: on the CPU the one before the step that failed."""
+        if self.keeper is None:
+            return failure
+        if self.device.type == "cpu":
+            self._keep()
+        if not self.keeper.path.exists():
+            return failure
+        hint = f"the last good state is in {self.keeper.folder}: --resume it with another --lr"
+        return WorkFailed(failure.message, hints=[hint, *failure.hints])
+
+    def _keep(self) -> None:
+        """Write where the run stands; a state from which nobody can go on never replaces an earlier one."""
+        self.losses.look()
+        state = self._state()
+        if self.processes.main and self.keeper is not None and state.finite:
+            self.keeper.save(state)
+
+    def _state(self) -> RunState:
+        replica, stepper = self.stepper.replica, self.stepper
+        parts = {
+            "model": snapshot(self.network),
+            "best": self.best_state if self.best is not None else {},
+            "average": {} if stepper.average is None else stepper.average.tensors(),
+        }
+        tensors = {
+            f"{part}/{name}": replica.whole(tensor)
+            for part, found in parts.items()
+            for name, tensor in found.items()
+        }
+        tensors.update({f"optimiser/{name}": value for name, value in optimiser_tensors(replica).items()})
+        others = buffers_of_all(self.network, self.processes)
+        tensors.update({f"process/{name}": value for name, value in others.items()})
+        tensors.update({f"losses/{name}": value for name, value in self.losses.tensors().items()})
+        return RunState(
+            epoch=self.epoch,
+            step=self.step,
+            tensors=tensors,
+            history=tuple(self.history),
+            best=None if self.best is None else self.best.epoch,
+            waited=self.waited,
+            figures={**stepper.precision.state(), "seconds": self.seconds},
+            run=self.telling.run,
+            steps_done=self.epoch * stepper.steps + self.step,
+        )
+
+    @torch.no_grad()
+    def _resume(self, state: RunState) -> None:
+        replica, stepper = self.stepper.replica, self.stepper
+        for name, tensor in named_tensors(self.network):
+            own = state.tensors.get(f"process/{self.processes.index}/{name}")
+            replica.put(tensor, state.part("model")[name] if own is None else own)
+        restore_optimiser(replica, state.part("optimiser"))
+        if stepper.average is not None:
+            for name, tensor in stepper.average.tensors().items():
+                replica.put(tensor, state.part("average")[name])
+        self.history = list(state.history)
+        if state.best is not None:
+            self.best = self.history[state.best]
+            for name, tensor in self.best_state.items():
+                replica.put(tensor, state.part("best")[name])
+        self.waited = state.waited
+        self.epoch, self.step, self.seconds = state.epoch, state.step, state.figures["seconds"]
+        stepper.precision.restore(state.figures)
+        self.losses = self._fresh_losses()
+        self.losses.restore(state.part("losses"), self.device)
+
+    def finish(self, model: nn.Module) -> FitResult:
         """Restore the best state; without any epoch that counted, the last one stays."""
         held = self.best or self.history[-1]
         if self.best is not None:
-            restore(self.model, self.best_state)
-        return FitResult(tuple(self.history), held.epoch, held.accuracy)
+            restore(self.network, self.best_state)
+        self.stepper.replica.finish(model)
+        early = len(self.history) < self.settings.epochs
+        return FitResult(tuple(self.history), held.epoch, held.accuracy, stopped_early=early)
 
 
 def _better(record: EpochRecord, best: EpochRecord | None) -> bool:
     return best is None or (record.accuracy, -record.loss) > (best.accuracy, -best.loss)
+
+
+def _own_random_numbers(place: torch.device) -> AbstractContextManager[None]:
+    return torch.random.fork_rng(devices=[place] if place.type == "cuda" else [])

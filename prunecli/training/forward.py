@@ -40,15 +40,15 @@ def check_fit(model: nn.Module, batches: Batches, *, classes: int | None) -> Non
     Raises InputRefused when the network does not take such images, or has another number of outputs
     than the data has `classes`.
     """
-    images, labels = next(batches.in_order())
+    images, _ = batches.first(1)
     try:
-        output = model(images[:1])
+        output = model(images)
     except (RuntimeError, ValueError, AssertionError) as error:
         shape = "x".join(map(str, images.shape[1:]))
         reason = str(error).strip().partition("\n")[0]
         raise InputRefused(f"the model does not take images of {shape}", hints=[reason]) from error
     outputs = logits_of(output).shape[1]
-    wanted = int(labels.max()) + 1 if classes is None else classes
+    wanted = int(batches.labels.max()) + 1 if classes is None else classes
     if outputs < wanted or (classes is not None and outputs != classes):
         known = f"{wanted} classes" if classes is not None else f"a class {wanted - 1}"
         raise InputRefused(

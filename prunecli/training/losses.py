@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -49,6 +51,24 @@ class LossLog:
                 hints=ADVICE,
             )
         self._looked_at = len(self._losses)
+
+    def drop_last(self) -> None:
+        """Forget the last step: it has not changed the weights."""
+        self._losses.pop()
+        self._sizes.pop()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The losses so far (steps,) and of how many images each was (steps,), to be restored later."""
+        if not self._losses:
+            return {}
+        return {"values": torch.stack(self._losses).cpu(), "sizes": torch.tensor(self._sizes)}
+
+    def restore(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        """Put `tensors()` of the same epoch back."""
+        if tensors:
+            self._losses = list(tensors["values"].to(device).unbind())
+            self._sizes = tensors["sizes"].tolist()
+            self._looked_at = len(self._losses)
 
     def last(self) -> float:
         """The loss of the last step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from torch import nn
@@ -10,10 +11,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunecli.data import Split
 from prunecli.errors import WrongUse
+from prunecli.processes import current
 from prunecli.training.augmentation import plan_epoch
-from prunecli.training.batches import Batches, floating_dtype
+from prunecli.training.batches import Batches, Share, floating_dtype
 from prunecli.training.device import memory_in_words, pick_device
 from prunecli.training.forward import check_fit
+from prunecli.training.replicas import average_batch_norms
 from prunecli.training.states import modes_kept, restore, snapshot
 
 
@@ -31,14 +34,16 @@ def recalibrate_batch_norm(
     """Replace the running statistics of every batch norm by their plain average over some batches.
 
     `split` is the training part; up to `batches` (at least 1) batches are drawn from it by `seed`. Only
-    batch norms run in training mode, so dropout stays off, and no parameter changes. The model is moved to
+    batch norms run in training mode, so dropout stays off, and no parameter changes. Under a launcher every
+    process runs its share of the batches, and all end with the same statistics. The model is moved to
     `device` and left there. Returns the number of layers; without any, nothing is run. When it fails, the
     old statistics are put back. Raises what `evaluate` raises.
     """
     layers = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
     if not layers:
         return 0
-    place = pick_device(device)
+    processes = current()
+    place = processes.place(pick_device(device))
     if batches < 1:
         raise WrongUse(
             f"batch norms cannot be recalibrated on {batches} batches", hints=["valid: at least 1"]
@@ -47,7 +52,13 @@ def recalibrate_batch_norm(
     with memory_in_words(batch_size), modes_kept(model):
         model.to(place).eval()
         source = Batches(
-            split, mean=mean, std=std, batch_size=batch_size, device=place, dtype=floating_dtype(model)
+            split,
+            mean=mean,
+            std=std,
+            batch_size=batch_size,
+            device=place,
+            dtype=floating_dtype(model),
+            share=Share(processes.index, processes.count),
         )
         check_fit(model, source, classes=split.classes)
         before = snapshot(model)
@@ -56,7 +67,9 @@ def recalibrate_batch_norm(
                 layer.reset_running_stats()
                 layer.momentum = None  # a cumulative average, every batch with the same weight
                 layer.train()
-            _run(model, source, batches=batches, seed=seed, split=split)
+            own = -(-batches // processes.count)
+            done = _run(model, source, batches=own, seed=seed, split=split)
+            average_batch_norms(model, processes, weight=done)
         except BaseException:
             restore(model, before)
             raise
@@ -67,7 +80,11 @@ def recalibrate_batch_norm(
 
 
 @torch.no_grad()
-def _run(model: nn.Module, source: Batches, *, batches: int, seed: int, split: Split) -> None:
+def _run(model: nn.Module, source: Batches, *, batches: int, seed: int, split: Split) -> int:
+    """Run up to `batches` of this process's batches; how many there were."""
     plan = plan_epoch(len(split), image_shape=split.image_shape, augment="none", seed=seed, epoch=0)
-    for _, (images, _) in zip(range(batches), source.by_plan(plan), strict=False):
+    done = 0
+    for images, _ in islice(source.by_plan(plan), batches):
         model(images)
+        done += 1
+    return done

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
     """Copies of all parameters and buffers by name, those that a `state_dict` leaves out included."""
-    return {name: tensor.detach().clone() for name, tensor in _tensors(model)}
+    return {name: tensor.detach().clone() for name, tensor in named_tensors(model)}
 
 
 @torch.no_grad()
 def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Put a `snapshot` back, in place: the parameters stay the same objects."""
-    for name, tensor in _tensors(model):
+    for name, tensor in named_tensors(model):
         tensor.copy_(state[name])
 
 
@@ -37,5 +37,6 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters, then buffers, by name: those that a `state_dict` leaves out included."""
     return chain(model.named_parameters(), model.named_buffers())

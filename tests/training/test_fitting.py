@@ -52,7 +52,9 @@ def test_a_step_is_the_bare_loop(training_data: TrainingData, schedule: str) -> 
             return False
 
     fit(model, training_data, settings=settings, hooks=NeverBest())
-    optimiser = torch.optim.SGD(bare.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True)
+    optimiser = torch.optim.SGD(
+        bare.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True, fused=True
+    )
     images = normalise(training_data.train.images, (0.2,), (0.15,))
     for epoch in range(2):
         order = plan_epoch(240, image_shape=(1, 8, 8), augment="none", seed=4, epoch=epoch).order

@@ -55,7 +55,7 @@ def test_another_number_of_outputs_is_refused(outputs: int, words: str) -> None:
 
 
 def test_a_label_without_an_output_is_refused_also_when_the_classes_are_unknown() -> None:
-    with pytest.raises(InputRefused, match="a class 1 and the model 1 outputs"):
+    with pytest.raises(InputRefused, match="a class 2 and the model 1 outputs"):
         check_fit(nn.Sequential(nn.Flatten(), nn.Linear(4, 1)), two_batches(None), classes=None)
 
 

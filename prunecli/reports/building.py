@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prunecli.reports import agreement, scores, subject, verdicts
+from prunecli.reports import agreement, scores, subject, training, verdicts
 from prunecli.reports.cells import printable
 from prunecli.reports.sections import Document, Given, Part, Section
 
@@ -34,6 +34,16 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part("distributions", "Distribution of the scores", scores.distributions, key="layers"),
         Part("ranks", "Ranks in one layer", scores.ranks, key="layers"),
         Part("groups", "Channel groups", scores.groups, key="groups"),
+        subject.ENVIRONMENT,
+        subject.REPEAT,
+    ),
+    "finetune": (
+        training.ASKED,
+        training.IN_WORDS,
+        training.BEFORE_AFTER,
+        training.COURSE,
+        training.EPOCHS,
+        training.LOADING,
         subject.ENVIRONMENT,
         subject.REPEAT,
     ),

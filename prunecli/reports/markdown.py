@@ -58,7 +58,7 @@ def _plain_lines(block: Words | Remarks | Facts | Command | Table) -> Iterator[s
         yield from _table((Column("what"), Column("value")), block.rows)
     elif isinstance(block, Command):
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", block.line)), default=0))
-        yield from (f"{fence}sh", block.line, fence)
+        yield from (f"{fence}{block.language}", block.line, fence)
     else:
         yield from (f"**{escaped(block.caption)}**", "")
         yield from _table(block.columns, block.rows)

@@ -1,7 +1,7 @@
-"""What criteria say, drawn: agreement of every pair, ranks in one layer, scores layer by layer.
+"""Results, drawn: agreement of criteria, ranks in one layer, scores layer by layer, the course of a training.
 
 Figures are drawn without a display, and the same data gives the same bytes. They are drawn from the JSON
-documents of `score` and `compare`, so what is drawn is what was printed.
+documents of `score`, `compare` and `finetune`, so what is drawn is what was printed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ WITH_NUMBERS = 24
 """Up to so many criteria the cells of a heatmap carry their number."""
 MOST_RANKED = 12
 """Of so many criteria ranks are drawn against each other: a panel for every two."""
+MOST_DOTTED = 30
+"""Up to so many epochs each has a dot."""
 _DOTS_PER_INCH = 150
 
 Matrix = NDArray[np.float64]
@@ -168,6 +170,32 @@ def score_distributions(document: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def training_curves(document: Mapping[str, Any], *, panels: Sequence[str] = ("loss", "accuracy")) -> Figure:
+    """Loss (training and validation) and validation accuracy per epoch, the epoch that was kept marked.
+
+    `document` is the JSON of `finetune`. An epoch whose figure is undefined is a gap in its line. `panels`
+    chooses between "loss" and "accuracy".
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    history = document["history"]
+    best = (document.get("best") or {}).get("epoch")
+    figure, axes = _figure(1, len(panels), width=3.6 * len(panels), height=2.8)
+    for axis, panel in zip(axes, panels, strict=True):
+        if panel == "loss":
+            _curve(axis, history, "train_loss", label="training", colour="#8a97a8")
+        _curve(axis, history, panel, label="validation", colour="#1f5fa8")
+        _mark(axis, history, panel, best)
+        axis.set_title({"loss": "Loss", "accuracy": "Accuracy, %"}[panel], fontsize=9)
+        axis.set_xlabel("epoch", fontsize=8)
+        axis.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, min_n_ticks=1))
+        axis.tick_params(labelsize=7)
+        axis.grid(color="#e3e6ea", linewidth=0.6)
+        axis.set_axisbelow(True)
+        axis.legend(fontsize=7, frameon=False)
+    return figure
+
+
 def order_by_likeness(correlation: Matrix) -> list[int]:
     """An order of criteria in which those that rank alike stand together; what is undefined counts as 0."""
     from scipy.cluster.hierarchy import leaves_list, linkage
@@ -200,6 +228,33 @@ def _heatmap(
         axis.text(
             column, row, text, ha="center", va="center", fontsize=5.5, color="white" if dark else "black"
         )
+
+
+def _curve(axis: Axes, history: Sequence[Mapping[str, Any]], name: str, *, label: str, colour: str) -> None:
+    numbers = [each["epoch"] for each in history]
+    values = np.asarray([each.get(name) for each in history], dtype=np.float64)  # None becomes a gap
+    marker = "o" if len(values) <= MOST_DOTTED else ""
+    axis.plot(numbers, values, label=label, color=colour, linewidth=1.4, marker=marker, markersize=3)
+
+
+def _mark(axis: Axes, history: Sequence[Mapping[str, Any]], name: str, best: int | None) -> None:
+    """A line and a ring at the epoch that was kept."""
+    kept = next((each for each in history if each["epoch"] == best), {})
+    value = kept.get(name)
+    if best is None or value is None:
+        return
+    axis.axvline(best, color="#b3401f", linewidth=0.8, linestyle=":")
+    axis.plot(
+        [best],
+        [value],
+        label=f"best: epoch {best}, {value:.4g}",
+        linestyle="",
+        marker="o",
+        markersize=8,
+        markerfacecolor="none",
+        markeredgecolor="#b3401f",
+        markeredgewidth=1.4,
+    )
 
 
 def _matrix(criteria: Sequence[str], pairs: Sequence[Mapping[str, Any]], figure: Any) -> Matrix:

@@ -40,10 +40,11 @@ class Facts:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, to be typed again as it stands."""
+    """A command line, or lines in another `language`, to be typed again as they stand."""
 
     kind: ClassVar[str] = "command"
     line: str
+    language: str = "sh"
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ _ASKED = {
 
 def asked(given: Given) -> Sequence[Block]:
     """The checkpoint, and what was asked of it."""
-    rows = [*_checkpoint(given.document), *_data(given.document)]
+    rows = [*checkpoint_rows(given.document), *_data(given.document)]
     rows += [
-        (word, _listed(given.document[key]))
+        (word, listed(given.document[key]))
         for key, word in _ASKED.items()
         if given.document.get(key) is not None
     ]
@@ -61,7 +61,8 @@ ENVIRONMENT = Part("environment", "Environment", environment)
 REPEAT = Part("repeat", "To repeat it", repeat)
 
 
-def _checkpoint(document: Document) -> list[tuple[str, Cell]]:
+def checkpoint_rows(document: Document) -> list[tuple[str, Cell]]:
+    """Which checkpoint it was, none where the document does not say."""
     checkpoint = document.get("checkpoint")
     if not isinstance(checkpoint, Mapping):
         return []
@@ -89,9 +90,10 @@ def _data(document: Document) -> list[tuple[str, Cell]]:
     return [(word, data[key]) for key, word in words.items() if data.get(key) is not None]
 
 
-def _listed(value: Any) -> Cell:
+def listed(value: Any) -> Cell:
+    """A value as somebody asked for it, several with commas."""
     if isinstance(value, (list, tuple)):
         return ", ".join(str(item) for item in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {item}" for key, item in value.items())
-    return str(value)
+    return value if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""Small documents of `compare` and `score`, written by hand, with a name that a page must not run."""
+"""Small documents of commands with a report, written by hand, with a name that a page must not run."""
 
 from __future__ import annotations
 
@@ -120,3 +120,50 @@ def scored(**changed):
         "output": None,
     }
     return {**document, **changed}
+
+
+def _epoch(number, train_loss, loss, accuracy):
+    speed = {"seconds": 1.5, "images_per_second": 1234.5}
+    return {
+        "epoch": number,
+        "lr": 0.05,
+        "train_loss": train_loss,
+        "loss": loss,
+        "accuracy": accuracy,
+        **speed,
+    }
+
+
+def finetuned(**changed):
+    """The document of `finetune` with every key that it can have; a key that is None is left out."""
+    document = {
+        "schema": "prunecli.finetune/1",
+        "version": "0.1.0",
+        "checkpoint": CHECKPOINT,
+        "data": "digits",
+        "teacher": {"path": "dense.pt", "sha256": "cd34" * 16},
+        "settings": {
+            "epochs": 5,
+            "optimiser": "sgd",
+            "lr": 0.05,
+            "nesterov": True,
+            "clip": None,
+            "mixup": 0.0,
+            "freeze": ["stem*", HOSTILE],
+            "distill": 0.5,
+        },
+        "epochs": 3,
+        "stopped_early": True,
+        "best": {"epoch": 2, "accuracy": 87.5},
+        "before": {"accuracy": 11.0, "loss": 4.25},
+        "recalibrated": {"accuracy": 61.5, "loss": 1.125},
+        "after": {"accuracy": 86.25, "loss": 0.4567},
+        "history": [
+            _epoch(1, 1.5, 1.25, 75.0),
+            _epoch(2, 0.5, 0.625, 87.5),
+            _epoch(3, 0.25, 0.75, 87.25),
+        ],
+        "output": {"path": "tuned.safetensors", "sha256": "ef" * 32, "bytes": 1300},
+        "notes": [f"read {HOSTILE}.pt"],
+    }
+    return {key: value for key, value in {**document, **changed}.items() if value is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from reports import chromium
-from reports.documents import COMMAND, FACTS, HOSTILE, compared, scored
+from reports.documents import COMMAND, FACTS, HOSTILE, compared, finetuned, scored
 
 from prunecli.reports.building import PARTS
 from prunecli.reports.writing import write_report
@@ -27,7 +27,7 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    documents = {"compare": compared(), "score": scored()}
+    documents = {"compare": compared(), "score": scored(), "finetune": finetuned()}
     for kind, document in documents.items():
         write_report(str(folder / f"{kind}.html"), document, command=COMMAND, facts=FACTS)
     return {kind: folder / f"{kind}.html" for kind in documents}
@@ -37,8 +37,15 @@ def column(browser, number):
     return browser.ask(f"[...{PAIRS}.tBodies[0].rows].map((row) => row.cells[{number}].textContent)")
 
 
-@pytest.mark.parametrize("kind", ["compare", "score"])
-def test_the_page_says_nothing_to_the_console_and_asks_for_nothing(browser, pages, kind):
+@pytest.mark.parametrize(
+    ("kind", "drawn"),
+    [
+        ("compare", {"l1", "l2", "apoz"}),
+        ("score", {"l1", "l2", "apoz"}),
+        ("finetune", {"Loss", "Accuracy, %", "best: epoch 2, 87.5"}),
+    ],
+)
+def test_the_page_says_nothing_to_the_console_and_asks_for_nothing(browser, pages, kind, drawn):
     browser.view(width=1280)
     browser.open(pages[kind])
     assert browser.complaints() == []
@@ -48,7 +55,7 @@ def test_the_page_says_nothing_to_the_console_and_asks_for_nothing(browser, page
     assert browser.ask(f"document.body.textContent.includes({HOSTILE!r})")
     # Pictures hold text as text.
     words = "[...document.querySelectorAll('svg text')].map((text) => text.textContent)"
-    assert {"l1", "l2", "apoz"} <= set(browser.ask(words))
+    assert drawn <= set(browser.ask(words))
 
 
 def test_a_foreign_script_would_not_run(browser, pages):
@@ -119,7 +126,7 @@ def test_colours_follow_the_reader_and_the_toggle(browser, pages, dark):
     assert browser.ask("document.getElementById('theme').textContent") == ("Dark" if dark else "Light")
 
 
-@pytest.mark.parametrize("kind", ["compare", "score"])
+@pytest.mark.parametrize("kind", ["compare", "score", "finetune"])
 def test_on_a_phone_only_boxes_scroll_sideways(browser, pages, kind, tmp_path):
     browser.view(width=390, height=844)
     browser.open(pages[kind])

@@ -9,7 +9,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from reports.documents import COMMAND, FACTS, HOSTILE, compared, scored
+from reports.documents import COMMAND, FACTS, HOSTILE, compared, finetuned, scored
 
 from prunecli.errors import WorkFailed
 from prunecli.reports.building import PARTS, build_report
@@ -24,7 +24,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
-        self.open, self.elements, self.rows, self._cell = [], [], [], None
+        self.open, self.elements, self.rows, self._cell, self.lines = [], [], [], None, []
         self.feed(text)
         self.close()
         assert self.open == []
@@ -48,6 +48,7 @@ class Page(HTMLParser):
             self._cell = None
 
     def handle_data(self, data):
+        self.lines.append(data)
         if self._cell is not None:
             self._cell.append(data)
 
@@ -67,6 +68,11 @@ def comparison():
 @pytest.fixture(scope="module")
 def scores():
     return page_of(scored())
+
+
+@pytest.fixture(scope="module")
+def training():
+    return page_of(finetuned())
 
 
 def test_every_section_of_the_document_is_there_and_in_the_contents(comparison, scores):
@@ -106,13 +112,15 @@ def test_an_older_comparison_without_the_newer_keys_is_shown_too():
     assert ["l1", "l2", "0.924", "0.924", "0.875"] in Page(text).rows
 
 
-@pytest.mark.parametrize("fixture", ["comparison", "scores"])
+@pytest.mark.parametrize("fixture", ["comparison", "scores", "training"])
 def test_a_hostile_name_stays_text(fixture, request):
     text = request.getfixturevalue(fixture)
     page = Page(text)
     assert HOSTILE not in text
     assert len(page.of("script")) == 1
-    assert any(HOSTILE in cell for row in page.rows for cell in row)
+    # Cells of tables, and what stands in the list of facts and in remarks.
+    cells = [cell for row in page.rows for cell in row]
+    assert any(HOSTILE in text for text in [*cells, *page.lines])
 
 
 def test_what_would_steer_the_reader_is_shown_as_an_escape():
@@ -126,7 +134,7 @@ def test_what_would_steer_the_reader_is_shown_as_an_escape():
     assert "\u202e" not in text
 
 
-@pytest.mark.parametrize("fixture", ["comparison", "scores"])
+@pytest.mark.parametrize("fixture", ["comparison", "scores", "training"])
 def test_nothing_points_outside_the_page(fixture, request):
     text = request.getfixturevalue(fixture)
     for tag, attributes in Page(text).elements:
@@ -154,7 +162,7 @@ def test_the_page_allows_itself_nothing_but_its_own_script(comparison):
     }
 
 
-@pytest.mark.parametrize("fixture", ["comparison", "scores"])
+@pytest.mark.parametrize("fixture", ["comparison", "scores", "training"])
 def test_ids_are_unique_and_what_points_to_them_exists(fixture, request):
     text = request.getfixturevalue(fixture)
     page = Page(text)

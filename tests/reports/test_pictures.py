@@ -71,8 +71,61 @@ def test_distributions_have_a_box_for_every_layer_that_has_the_criterion():
     assert pictures.score_distributions(empty).axes[0].texts[0].get_text() == "not available"
 
 
+def _trained(*, best=2, count=3, **last):
+    history = [
+        {"epoch": 1 + at, "train_loss": 1.5 / (1 + at), "loss": 1.25 / (1 + at), "accuracy": 80.0 + at}
+        for at in range(count)
+    ]
+    history[-1].update(last)
+    return {"best": {"epoch": best, "accuracy": 81.0}, "history": history}
+
+
+def _lines(axis):
+    return {line.get_label(): line for line in axis.get_lines()}
+
+
+def test_the_course_of_a_training_has_both_losses_and_the_kept_epoch():
+    losses, accuracies = pictures.training_curves(_trained()).axes
+    lines = _lines(losses)
+    np.testing.assert_allclose(lines["training"].get_ydata(), [1.5, 0.75, 0.5])
+    np.testing.assert_allclose(lines["validation"].get_ydata(), [1.25, 0.625, 1.25 / 3])
+    np.testing.assert_array_equal(lines["validation"].get_xdata(), [1, 2, 3])
+    ring = lines["best: epoch 2, 0.625"]
+    assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([2], [0.625])
+    np.testing.assert_array_equal(_lines(accuracies)["validation"].get_ydata(), [80, 81, 82])
+    assert "best: epoch 2, 81" in _lines(accuracies)
+    assert "training" not in _lines(accuracies)
+    assert [axis.get_title() for axis in (losses, accuracies)] == ["Loss", "Accuracy, %"]
+
+
+def test_an_undefined_figure_is_a_gap_and_an_undefined_best_has_no_ring():
+    losses, _ = pictures.training_curves(_trained(best=3, loss=None)).axes
+    values = _lines(losses)["validation"].get_ydata()
+    np.testing.assert_array_equal(np.isnan(values), [False, False, True])
+    assert not any(label.startswith("best") for label in _lines(losses))
+
+
+@pytest.mark.parametrize(("count", "dotted"), [(1, True), (30, True), (31, False)])
+def test_few_epochs_are_dotted_and_only_whole_epochs_are_named(count, dotted):
+    [axis] = pictures.training_curves(_trained(best=1, count=count), panels=("accuracy",)).axes
+    assert (_lines(axis)["validation"].get_marker() == "o") is dotted
+    low, high = axis.get_xlim()
+    ticks = [tick for tick in axis.get_xticks() if low <= tick <= high]
+    assert ticks
+    assert all(float(tick).is_integer() for tick in ticks)
+
+
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-def test_the_same_document_gives_the_same_file(tmp_path, kind):
+def test_the_same_training_gives_the_same_file(tmp_path, kind):
+    first, second = (
+        pictures.write_picture(pictures.training_curves(_trained()), str(tmp_path / f"{name}.{kind}"))
+        for name in "ab"
+    )
+    assert first.sha256 == second.sha256
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_the_same_document_document_gives_the_same_file(tmp_path, kind):
     first = pictures.write_picture(pictures.agreement_heatmaps(COMPARED), str(tmp_path / f"a.{kind}"))
     second = pictures.write_picture(pictures.agreement_heatmaps(COMPARED), str(tmp_path / f"b.{kind}"))
     assert first.sha256 == second.sha256

@@ -15,8 +15,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "prunecli"
 
 FLOORS = (
-    {"errors", "progress", "version"},
-    {"checkpoints", "documents", "registry", "torchvision_import"},
+    {"errors", "interruption", "progress", "version"},
+    {"checkpoints", "documents", "processes", "registry", "torchvision_import"},
     {"criteria", "graph", "exporters", "architectures", "data"},
     {"calibration", "scoring", "surgery", "cost", "training"},
     {"allocation", "analysis", "reports"},

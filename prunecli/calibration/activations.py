@@ -9,6 +9,7 @@ from torch import Tensor
 
 from prunecli.calibration.observing import Observer, Scene
 from prunecli.calibration.places import Place
+from prunecli.calibration.uniting import Rows, unite, unite_counts
 from prunecli.criteria.evidence import ActivationEvidence
 
 
@@ -25,6 +26,12 @@ class PerLayerSums:
         self.sums[layer] = self.sums[layer] + values if layer in self.sums else values
         self.counts[layer] = self.counts.get(layer, 0) + count
 
+    def unite(self, scene: Scene) -> None:
+        """Make them those of all processes."""
+        names = list(scene.layers)
+        unite(self.sums, names, processes=scene.processes, device=scene.device)
+        unite_counts(self.counts, names, scene.processes)
+
     def mean(self, layer: str) -> Tensor:
         """(F,): what was added, over how many numbers it was."""
         return (self.sums[layer] / self.counts[layer]).float()
@@ -35,7 +42,7 @@ class ActivationObserver(Observer):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self._pooled: dict[str, list[Tensor]] = {}
+        self._pooled = Rows(scene)
         self._batch: dict[str, list[Tensor]] = {}
         self._absolute, self._length = PerLayerSums(), PerLayerSums()
         self._labels: list[Tensor] = []
@@ -43,6 +50,7 @@ class ActivationObserver(Observer):
     def begin(self, labels: Tensor) -> None:
         """Remember the labels."""
         self._labels.append(labels)
+        self._pooled.begin(len(labels))
         self._batch = {}
 
     def mapped(self, place: Place, feature_map: Tensor) -> None:
@@ -56,16 +64,16 @@ class ActivationObserver(Observer):
     def end(self) -> None:
         """Average the calls of the batch."""
         for layer, calls in self._batch.items():
-            self._pooled.setdefault(layer, []).append(torch.stack(calls).mean(dim=0))
+            self._pooled.add(layer, torch.stack(calls).mean(dim=0))
 
     def result(self) -> dict[str, Any]:
         """Layer → ActivationEvidence."""
         labels = torch.cat(self._labels)
-        pooled = {layer: torch.cat(parts) for layer, parts in self._pooled.items()}
+        self._absolute.unite(self.scene)
+        self._length.unite(self.scene)
         return {
             layer: ActivationEvidence(each, self._absolute.mean(layer), self._length.mean(layer), labels)
-            for layer, each in pooled.items()
-            if len(each) == len(labels)
+            for layer, each in self._pooled.complete().items()
         }
 
 
@@ -87,4 +95,5 @@ class ZeroShareObserver(Observer):
 
     def result(self) -> dict[str, Any]:
         """Layer → (F,) share of zeros."""
+        self._zeros.unite(self.scene)
         return {layer: self._zeros.mean(layer) for layer in self._zeros.sums}

@@ -10,6 +10,7 @@ from torch import Tensor
 from prunecli.calibration.observing import Observer, Scene
 from prunecli.calibration.per_image import products
 from prunecli.calibration.places import Place
+from prunecli.calibration.uniting import Rows, agree
 from prunecli.criteria.evidence import GateGradientEvidence
 from prunecli.graph.coupling import leaving_with
 
@@ -19,7 +20,7 @@ class GateGradientObserver(Observer):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self._slopes: dict[str, list[Tensor]] = {}
+        self._slopes = Rows(scene)
         self._batch: dict[str, Tensor] = {}
         self._positions: dict[str, int] = {}
         self._sizes: list[int] = []
@@ -27,6 +28,7 @@ class GateGradientObserver(Observer):
     def begin(self, labels: Tensor) -> None:
         """Remember the batch's size."""
         self._sizes.append(len(labels))
+        self._slopes.begin(len(labels))
         self._batch = {}
 
     def map_gradient(self, place: Place, feature_map: Tensor, gradient: Tensor) -> None:
@@ -39,13 +41,12 @@ class GateGradientObserver(Observer):
     def end(self) -> None:
         """File the batch."""
         for layer, slopes in self._batch.items():
-            self._slopes.setdefault(layer, []).append(slopes)
+            self._slopes.add(layer, slopes)
 
     def result(self) -> dict[str, Any]:
         """Layer → GateGradientEvidence."""
-        images = sum(self._sizes)
-        found = {layer: torch.cat(parts) for layer, parts in self._slopes.items()}
-        found = {layer: slopes for layer, slopes in found.items() if len(slopes) == images}
+        found = self._slopes.complete()
+        agree(self._positions, list(self.scene.layers), self.scene.processes)
         return {
             layer: GateGradientEvidence(
                 per_image=slopes,

@@ -2,6 +2,9 @@
 
 Evidence that takes passes of its own (silencing filters one by one, a path of gates, second derivatives, a
 short training) is gathered after it by probes.
+
+Several processes share the batches and put together what each has found: sums are added, what is known image
+by image or batch by batch is laid out in their order. `UNSHARED` is what each finds by itself on all images.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prunecli.calibration.ablation import ablate
 from prunecli.calibration.activations import ActivationObserver, ZeroShareObserver
@@ -26,7 +29,14 @@ from prunecli.calibration.observing import CalibrationBatches, Objective, Observ
 from prunecli.calibration.outputs import OutputObserver
 from prunecli.calibration.patches import ConsumerObserver
 from prunecli.calibration.synaptic_flow import synaptic_flow
-from prunecli.calibration.watching import Watch, parameters_wanted, reads_gradients, start_of_graph
+from prunecli.calibration.uniting import OwnBatches, is_own, united_names
+from prunecli.calibration.watching import (
+    ALWAYS_SHOWN,
+    Watch,
+    parameters_wanted,
+    reads_gradients,
+    start_of_graph,
+)
 from prunecli.criteria.contract import Needs
 from prunecli.progress import Progress, silent
 
@@ -49,6 +59,9 @@ PROBES: Mapping[Needs, Probe] = {
     Needs.GATE_PATH: integrate_gates,
     Needs.ABLATION: ablate,
 }
+UNSHARED = Needs.SYNAPTIC_FLOW | Needs.MOVEMENT
+"""What every process probes by itself: the one looks at no image, and each step of the other's training starts
+where the step before has ended. The other evidence adds up over images."""
 
 Gathered = Mapping[str, Mapping[str, Any]]
 """Layer → attributes of `Evidence` and their values."""
@@ -65,7 +78,8 @@ def gather(
     """Layer → the attributes of `Evidence` that `needs` names, where the layer can have them.
 
     `scene.model` runs in evaluation mode and is left as it was; images and labels of `batches` lie on its
-    device.
+    device. With several processes (`scene.processes`) all of them call it with the same batches; what they
+    share comes out the same in all, to the last bit, and `UNSHARED` as alike as they compute.
     """
     parts = needs.parts()
     objective = with_matched_layouts(objective)
@@ -78,7 +92,8 @@ def gather(
         found = {need: _complete(observer, lost) for need, observer in observers.items()}
         for need in parts:
             if need in PROBES:
-                found[need] = PROBES[need](scene, batches, objective, progress)
+                given = batches if need in UNSHARED else OwnBatches(batches, scene.processes)
+                found[need] = PROBES[need](scene, given, objective, progress)
     for need, values in found.items():
         for layer, value in values.items():
             gathered[layer][need.attribute] = value
@@ -95,32 +110,52 @@ def observe(
 ) -> dict[str, set[str]]:
     """Run every batch once, with a backward pass only if an observer reads gradients.
 
-    Returns method of observers → layers that it was not shown all calls of.
+    Several processes run every batch in one of them. Returns method of observers → layers that it was not
+    shown all calls of, in whichever process.
     """
     differentiate = reads_gradients(observers)
     wanted = parameters_wanted(scene, observers)
     for name, parameter in scene.model.named_parameters():
         parameter.requires_grad_(name in wanted)
     done = 0
-    lost: dict[str, set[str]] = {}
-    for images, labels in batches:
+    lost: dict[str, set[str]] = {method: set() for method in ALWAYS_SHOWN}
+    for number, (images, labels) in enumerate(batches):
         for observer in observers:
             observer.begin(labels)
-        with torch.set_grad_enabled(differentiate):
-            with Watch(scene, observers, images=len(labels)) as watch:
-                losses = objective(scene.model, start_of_graph(images, observers), labels)
-            if differentiate:
-                losses.each.sum().backward()  # type: ignore[no-untyped-call]
-        del losses  # and with it the graph
-        with torch.no_grad():
-            for observer in observers:
-                observer.end()
-        for method, layers in watch.lost().items():
-            lost.setdefault(method, set()).update(layers)
-        scene.model.zero_grad(set_to_none=True)
+        if is_own(number, scene.processes):
+            watch = Watch(scene, observers, images=len(labels))
+            _run(
+                watch, scene, objective, observers, images=images, labels=labels, differentiate=differentiate
+            )
+            for method, layers in watch.lost().items():
+                lost[method].update(layers)
         done += len(labels)
         progress("calibrate", done, scene.images, {})
-    return lost
+    names = list(scene.layers)
+    return {method: united_names(layers, names, scene.processes) for method, layers in lost.items()}
+
+
+def _run(
+    watch: Watch,
+    scene: Scene,
+    objective: Objective,
+    observers: Sequence[Observer],
+    *,
+    images: Tensor,
+    labels: Tensor,
+    differentiate: bool,
+) -> None:
+    """Run a batch under observation."""
+    with torch.set_grad_enabled(differentiate):
+        with watch:
+            losses = objective(scene.model, start_of_graph(images, observers), labels)
+        if differentiate:
+            losses.each.sum().backward()  # type: ignore[no-untyped-call]
+    del losses  # and with it the graph
+    with torch.no_grad():
+        for observer in observers:
+            observer.end()
+    scene.model.zero_grad(set_to_none=True)
 
 
 def _complete(observer: Observer, lost: Mapping[str, set[str]]) -> dict[str, Any]:

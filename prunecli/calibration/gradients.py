@@ -9,6 +9,7 @@ from torch import Tensor
 
 from prunecli.calibration.observing import LayerCall, Observer, Scene
 from prunecli.calibration.per_image import weight_gradients
+from prunecli.calibration.uniting import Rows, unite
 from prunecli.criteria.evidence import WeightGradientEvidence, at_least_float32
 
 
@@ -19,14 +20,15 @@ class WeightGradientObserver(Observer):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self._size = 0
-        self._sizes: list[int] = []
+        self._images = self._size = 0
         self._sums: dict[str, Tensor] = {}
-        self._products: dict[str, list[Tensor]] = {}
+        self._products = Rows(scene)
 
     def begin(self, labels: Tensor) -> None:
         """Remember the batch's size."""
-        self._sizes.append(len(labels))
+        self._size = len(labels)
+        self._images += self._size
+        self._products.begin(1)
 
     def end(self) -> None:
         """Add the batch's gradients, which are those of the sum of its losses."""
@@ -36,8 +38,8 @@ class WeightGradientObserver(Observer):
         for layer in self.scene.layers.values():
             if layer.weight in gradients:
                 rows = self.scene.rows(layer.name, gradients[layer.weight])
-                product = (self.scene.weight(layer.name) * rows).sum(dim=1) / self._sizes[-1]
-                self._products.setdefault(layer.name, []).append(product)
+                product = (self.scene.weight(layer.name) * rows).sum(dim=1) / self._size
+                self._products.add(layer.name, product[None])
         for name, gradient in gradients.items():
             known = self._sums.get(name)
             # The first batch's gradients become the sums: no second copy of the weights' size is needed.
@@ -45,14 +47,14 @@ class WeightGradientObserver(Observer):
 
     def result(self) -> dict[str, Any]:
         """Layer → WeightGradientEvidence."""
-        images = sum(self._sizes)
+        weights = list(dict.fromkeys(layer.weight for layer in self.scene.graph.layers))
+        unite(self._sums, weights, processes=self.scene.processes, device=self.scene.device)
         return {
             layer: WeightGradientEvidence(
-                mean=self.scene.rows(layer, self._sums[self.scene.layers[layer].weight]) / images,
-                products=torch.stack(products),
+                mean=self.scene.rows(layer, self._sums[self.scene.layers[layer].weight]) / self._images,
+                products=products,
             )
-            for layer, products in self._products.items()
-            if len(products) == len(self._sizes)
+            for layer, products in self._products.complete().items()
         }
 
 
@@ -63,12 +65,13 @@ class NormProductsObserver(Observer):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self._sizes: list[int] = []
-        self._products: dict[str, list[Tensor]] = {}
+        self._size = 0
+        self._products = Rows(scene)
 
     def begin(self, labels: Tensor) -> None:
         """Remember the batch's size."""
-        self._sizes.append(len(labels))
+        self._size = len(labels)
+        self._products.begin(1)
 
     def end(self) -> None:
         """Add the batch's products, of the mean of its losses."""
@@ -83,16 +86,12 @@ class NormProductsObserver(Observer):
                 if each is not None and each.grad is not None
             ]
             if len(slopes) == len(pair):
-                product = (slopes[0] + slopes[1]) / self._sizes[-1]
-                self._products.setdefault(layer.name, []).append(product)
+                product = (slopes[0] + slopes[1]) / self._size
+                self._products.add(layer.name, product[None])
 
     def result(self) -> dict[str, Any]:
         """Layer → (batches, F)."""
-        return {
-            layer: torch.stack(parts)
-            for layer, parts in self._products.items()
-            if len(parts) == len(self._sizes)
-        }
+        return dict(self._products.complete())
 
 
 class CurvatureObserver(Observer):
@@ -144,6 +143,7 @@ class CurvatureObserver(Observer):
 
     def result(self) -> dict[str, Any]:
         """Layer → (F,)."""
+        unite(self._sums, list(self.scene.layers), processes=self.scene.processes, device=self.scene.device)
         return {layer: total / self._images for layer, total in self._sums.items()}
 
 

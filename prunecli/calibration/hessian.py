@@ -22,7 +22,8 @@ def hessian_gradient_products(
     """Layer → (F,) Σ_k W (H g): first g over all batches, then H g by second derivatives, batch by batch.
 
     H and g are of the layers' weights alone, as published: biases and normalisations stay as they are. Of a
-    network with a function that has no second derivative no layer is known.
+    network with a function that has no second derivative no layer is known. Both are of the images of all
+    processes; the batches are those that this one runs.
     """
     names = list(dict.fromkeys(layer.weight for layer in scene.graph.layers))
     parameters = dict(scene.model.named_parameters())
@@ -34,13 +35,11 @@ def hessian_gradient_products(
         # The fused attention kernels have no second derivative; the plain one has.
         with sdpa_kernel(SDPBackend.MATH):
             gradient = passes.gradients(weights)
-            product = passes.gradients(weights, along=gradient)
-    except RuntimeError as error:
-        if any(words in str(error) for words in NOT_TWICE):
-            return {}
-        raise
+            product = None if gradient is None else passes.gradients(weights, along=gradient)
     finally:
         scene.model.zero_grad(set_to_none=True)
+    if product is None:
+        return {}
     found = dict(zip(names, product, strict=True))
     return {
         layer.name: (scene.weight(layer.name) * scene.rows(layer.name, found[layer.weight])).sum(dim=1)
@@ -58,9 +57,31 @@ class _Passes:
         self._progress = progress
         self._done = 0
 
-    def gradients(self, weights: Sequence[Tensor], along: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """g, or H v when v is given as `along`; a weight that the loss does not hang on has zeros."""
-        images_seen = 0
+    def gradients(
+        self, weights: Sequence[Tensor], along: Sequence[Tensor] | None = None
+    ) -> list[Tensor] | None:
+        """g, or H v when v is given as `along`; a weight that the loss does not hang on has zeros.
+
+        None, in all processes, where a function has no such derivative.
+        """
+        processes, images = self._scene.processes, 0
+        try:
+            images = self._accumulate(weights, along)
+            missing = False
+        except RuntimeError as error:
+            missing = any(words in str(error) for words in NOT_TWICE)
+            if not missing:
+                raise
+        if processes.any(missing):
+            return None
+        images = int(processes.total(torch.tensor(images)))
+        sums = [torch.zeros_like(each) if each.grad is None else each.grad for each in weights]
+        self._scene.model.zero_grad(set_to_none=True)
+        return [processes.total(each) / images for each in sums]
+
+    def _accumulate(self, weights: Sequence[Tensor], along: Sequence[Tensor] | None) -> int:
+        """Add to the gradients of `weights` what this process's batches give; how many images they have."""
+        images_seen, every = 0, 2 * self._scene.images
         for images, labels in self._batches:
             with torch.enable_grad():
                 total = self._objective(self._scene.model, images.clone(), labels).each.sum()
@@ -72,7 +93,5 @@ class _Passes:
                 total.backward()  # type: ignore[no-untyped-call]
             images_seen += len(labels)
             self._done += len(labels)
-            self._progress("differentiate", self._done, 2 * self._scene.images, {})
-        sums = [torch.zeros_like(each) if each.grad is None else each.grad for each in weights]
-        self._scene.model.zero_grad(set_to_none=True)
-        return [each / images_seen for each in sums]
+            self._progress("differentiate", min(self._done * self._scene.processes.count, every), every, {})
+        return images_seen

@@ -50,6 +50,7 @@ class SampledMeans(Observer):
 
     def result(self) -> dict[str, Any]:
         """Layer → (F,) means."""
+        self.sums.unite(self.scene)
         return {layer: self.sums.mean(layer) for layer in self.sums.sums}
 
 

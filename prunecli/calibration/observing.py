@@ -1,21 +1,24 @@
 """What looks on while calibration batches run, and what it is shown.
 
 An observer gathers one piece of evidence as a stream; a probe makes passes of its own. Both return
-layer → the value of one attribute of `Evidence`; a layer that cannot have it is left out.
+layer → the value of one attribute of `Evidence`; a layer that cannot have it is left out. Where several
+processes share the batches, each runs its own, and what they found is put together in the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from prunecli.calibration.places import Place, find_places
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.layers import Layer
+from prunecli.processes import Processes
 from prunecli.progress import Progress
 
 CalibrationBatches = Iterable[tuple[Tensor, Tensor]]
@@ -61,6 +64,13 @@ class Scene:
     graph: ChannelGraph
     images: int
     """How many calibration images there are in all."""
+    processes: Processes = field(default_factory=Processes)
+    """Who shares the batches; all of them have the same scene, and do the same with it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
 
     @cached_property
     def places(self) -> Mapping[str, tuple[Place, ...]]:
@@ -98,7 +108,7 @@ class Observer:
         self.scene = scene
 
     def begin(self, labels: Tensor) -> None:
-        """A batch is about to run; labels (B,)."""
+        """The next batch, labels (B,): it runs now, here or in another process, which is shown it alone."""
 
     def called(self, place: Place, inputs: Tensor, output: Tensor) -> None:
         """A layer was called: `inputs` as it got them, `output` (B, F, P) before its norm, with its bias."""
@@ -116,10 +126,13 @@ class Observer:
         """The gradient (B, F, P) at a feature map (B, F, P)."""
 
     def end(self) -> None:
-        """The batch is over, and the parameters that were asked for have their `.grad`."""
+        """The batch that ran here is over; parameters that were asked for have their `.grad`."""
 
     def result(self) -> dict[str, Any]:
-        """Layer → the piece of evidence."""
+        """Layer → the piece of evidence, of all batches and the same in every process.
+
+        Asked for once, by all of them: it puts together what each has found.
+        """
         raise NotImplementedError
 
     @classmethod

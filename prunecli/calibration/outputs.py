@@ -9,6 +9,7 @@ from torch import Tensor
 
 from prunecli.calibration.observing import LayerCall, Observer, Scene
 from prunecli.calibration.per_image import products
+from prunecli.calibration.uniting import Rows, agree, unite
 from prunecli.criteria.evidence import OutputEvidence, at_least_float32
 
 
@@ -22,7 +23,7 @@ class OutputObserver(Observer):
         super().__init__(scene)
         self._images = 0
         self._energies: dict[str, Tensor] = {}
-        self._products: dict[str, list[Tensor]] = {}
+        self._products = Rows(scene)
         self._batch: dict[str, Tensor] = {}
         self._positions: dict[str, int] = {}
         self._batch_positions: dict[str, int] = {}
@@ -30,6 +31,7 @@ class OutputObserver(Observer):
     def begin(self, labels: Tensor) -> None:
         """Count the images."""
         self._images += len(labels)
+        self._products.begin(len(labels))
         self._batch, self._batch_positions = {}, {}
 
     def output_gradient(self, call: LayerCall, output: Tensor, gradient: Tensor) -> None:
@@ -45,12 +47,14 @@ class OutputObserver(Observer):
     def end(self) -> None:
         """File the batch."""
         for layer, product in self._batch.items():
-            self._products.setdefault(layer, []).append(product)
+            self._products.add(layer, product)
         self._positions.update(self._batch_positions)
 
     def result(self) -> dict[str, Any]:
         """Layer → OutputEvidence."""
-        found = {layer: torch.cat(parts) for layer, parts in self._products.items()}
+        names, processes = list(self.scene.layers), self.scene.processes
+        unite(self._energies, names, processes=processes, device=self.scene.device)
+        agree(self._positions, names, processes)
         return {
             layer: OutputEvidence(
                 energy=self._energies[layer][0] / self._images,
@@ -58,8 +62,7 @@ class OutputObserver(Observer):
                 products=product,
                 positions=self._positions[layer],
             )
-            for layer, product in found.items()
-            if len(product) == self._images
+            for layer, product in self._products.complete().items()
         }
 
     def _without_bias(self, layer: str, output: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from prunecli.calibration.maps import sampled_images
 from prunecli.calibration.observing import Observer, Scene
 from prunecli.calibration.places import Place
+from prunecli.calibration.uniting import unite, united_names
 from prunecli.criteria.evidence import ConsumerEvidence, at_least_float32
 from prunecli.graph.coupling import leaving_with
 from prunecli.graph.layers import CONVOLUTIONS, TRANSPOSED
@@ -40,9 +42,9 @@ class ConsumerObserver(Observer):
         self._owned = consumers_of(scene)
         self._consumers = {name for owned in self._owned.values() for name in owned}
         self._partly_seen = partly_seen(scene)
-        # Consumer → (calls, images, positions, C · taps), and how many images of each call are in it by now.
+        # Consumer → (calls, images, positions, C · taps), and which of them are in it by now: (calls, images).
         self._patches: dict[str, Tensor] = {}
-        self._filled: dict[str, list[int]] = {}
+        self._seen: dict[str, Tensor] = {}
         self._unreadable: set[str] = set()
         self._first, self._images = 0, 0
 
@@ -59,31 +61,33 @@ class ConsumerObserver(Observer):
         module = self.scene.model.get_submodule(name)
         images, positions = self._budget(place, module)
         taken = take_patches(module, inputs, self._images, positions)
-        filled = self._filled.setdefault(name, [0] * len(self.scene.places[name]))
-        first = filled[place.occurrence] == 0
+        if name not in self._seen:
+            self._seen[name] = torch.zeros(len(self.scene.places[name]), len(images), dtype=torch.int64)
+        seen = self._seen[name]
+        first = not seen[place.occurrence].any()
         if taken is None or (first and not _explains(module, taken, output)):
             self._unreadable.add(name)
             self._patches.pop(name, None)
             return
         if name not in self._patches:
             # All at once: many small pieces beside feature maps that come and go would scatter the memory.
-            shape = (len(filled), len(images), *taken.patches.shape[1:])
-            self._patches[name] = taken.patches.new_empty(shape)
-        chosen = [at - self._first for at in images if self._first <= at < self._first + self._images]
-        end = filled[place.occurrence] + len(chosen)
-        self._patches[name][place.occurrence, filled[place.occurrence] : end] = taken.patches[chosen]
-        filled[place.occurrence] = end
+            self._patches[name] = taken.patches.new_empty((*seen.shape, *taken.patches.shape[1:]))
+        here = slice(*(bisect_left(images, at) for at in (self._first, self._first + self._images)))
+        chosen = [at - self._first for at in images[here]]
+        self._patches[name][place.occurrence, here] = taken.patches[chosen]
+        seen[place.occurrence, here] = 1
 
     def result(self) -> dict[str, Any]:
         """Layer → its ConsumerEvidence; layers whose channels go to the same places share it.
 
         A layer is left out when one of those that read its channels could not be seen.
         """
-        samples = {
-            name: kept[:, : min(self._filled[name])].flatten(0, 2)
-            for name, kept in self._patches.items()
-            if min(self._filled[name])
-        }
+        self._unite()
+        samples = {}
+        for name, kept in self._patches.items():
+            whole = self._seen[name].bool().all(dim=0)
+            if whole.any():
+                samples[name] = (kept if whole.all() else kept[:, whole]).flatten(0, 2)
         made: dict[tuple[str, bytes], ConsumerEvidence] = {}
         found: dict[str, Any] = {}
         for producer, owned in self._owned.items():
@@ -96,6 +100,18 @@ class ConsumerObserver(Observer):
                     made[key] = self._evidence(name, owner, samples[name])
             found[producer] = tuple(made[name, owner.tobytes()] for name, owner in read.items())
         return found
+
+    def _unite(self) -> None:
+        """Bring together the patches of all processes, each image's where its own process has them."""
+        processes, device = self.scene.processes, self.scene.device
+        self._unreadable = united_names(self._unreadable, sorted(self._consumers), processes)
+        names = sorted(self._consumers - self._unreadable)
+        self._patches = {name: kept for name, kept in self._patches.items() if name in names}
+        if processes.count > 1:
+            for name, kept in self._patches.items():
+                kept[self._seen[name].to(kept.device) == 0] = 0  # what was never written is anything
+        unite(self._patches, names, processes=processes, device=device)
+        unite(self._seen, names, processes=processes, device=torch.device("cpu"))
 
     def _evidence(self, name: str, owner: NDArray[np.int64], samples: Tensor) -> ConsumerEvidence:
         weight = weight_rows(self.scene.model.get_submodule(name))

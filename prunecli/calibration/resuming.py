@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from prunecli.calibration.following import Follower, overwritten, storage_of
 from prunecli.calibration.observing import CalibrationBatches, Losses, Objective, Scene
 from prunecli.calibration.places import function_name, tensors_in
+from prunecli.calibration.uniting import unite, unite_counts
 from prunecli.progress import Progress
 
 Result = TypeVar("Result")
@@ -251,8 +252,10 @@ def means_over_images(
 ) -> dict[str, Tensor]:
     """Layer → the mean over images of what `summed` finds over a recording's, where it can.
 
+    The batches are those that this process runs, and the means are over the images of all processes.
     `passes` says how many a layer takes, for the progress that is reported under `stage`.
     """
+    names, processes = list(scene.layers), scene.processes
     totals: dict[str, Tensor] = {}
     counted: dict[str, int] = {}
     every = sum(passes.values())
@@ -266,7 +269,11 @@ def means_over_images(
                 totals[layer] = totals[layer] + found if layer in totals else found
                 counted[layer] = counted.get(layer, 0) + count
             done += count * passes[layer]
-            progress(stage, done, max(scene.images, seen) * every, {})
+            most = max(scene.images, seen) * every
+            progress(stage, min(done * processes.count, most), most, {})
+    unite(totals, names, processes=processes, device=scene.device)
+    unite_counts(counted, names, processes)
+    seen = int(processes.total(torch.tensor(seen)))
     return {layer: total / seen for layer, total in totals.items() if counted[layer] == seen}
 
 

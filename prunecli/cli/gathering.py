@@ -55,17 +55,30 @@ class CalibrationImages:
     data: options.Data = None
     batches: options.Batches = 8
     batch_size: options.BatchSize = 64
+    skip_bad_images: options.SkipBadImages = False
 
     def calibration(self) -> Calibration:
         """The same as the workflows take it."""
         from prunecli.workflows.calibration_request import Calibration
 
-        return Calibration(data=self.data, batches=self.batches, batch_size=self.batch_size)
+        return Calibration(
+            data=self.data,
+            batches=self.batches,
+            batch_size=self.batch_size,
+            skip_bad_images=self.skip_bad_images,
+        )
 
 
 def command_line() -> str:
     """The command as it was typed, for a shell to take again."""
     return shlex.join(["prunecli", *sys.argv[1:]])
+
+
+def resuming_line(folder: str) -> str:
+    """The command as it was typed, going on with the run that is kept in `folder`."""
+    return (
+        command_line() if "--resume" in sys.argv else f"{command_line()} {shlex.join(['--resume', folder])}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

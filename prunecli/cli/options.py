@@ -10,8 +10,6 @@ from prunecli.cli.option import DATA, MODEL, PRUNING, RESULT, TRAINING, argument
 from prunecli.cli.values import LayerRatio, Names, Numbers, Shape
 
 FORMATS = ("table", "json", "csv", "md")
-SCHEDULES = ("cosine", "constant")
-AUGMENTS = ("none", "light", "cifar")
 _CRITERION = ("--criterion", "--criteria")
 
 Checkpoint = Annotated[
@@ -97,9 +95,18 @@ Data = Annotated[
     str | None,
     option(
         "--data",
-        help="A name of `catalog data`, a folder, or torchvision:NAME:PATH. Left out: the sample's digits.",
+        help="A name of `catalog data`, a folder, NAME:… as it says, or FILE.py:FUNCTION. Left out: the "
+        "sample's digits.",
         metavar="SPEC",
         completion=completion("data"),
+        section=DATA,
+    ),
+]
+SkipBadImages = Annotated[
+    bool,
+    option(
+        "--skip-bad-images",
+        help="Leave out images that cannot be read, up to one in a hundred, and say which.",
         section=DATA,
     ),
 ]
@@ -184,7 +191,7 @@ LayerRatios = Annotated[
 ]
 _LR = option(
     "--lr",
-    help="Learning rate at the start.",
+    help="Highest learning rate.",
     metavar="RATE",
     parse=values.number(0, above=0),
     section=TRAINING,

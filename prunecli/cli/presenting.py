@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prunecli.cli import output
-from prunecli.cli.gathering import Manner
+from prunecli.cli.gathering import Manner, resuming_line
 from prunecli.cli.progress_bar import progress_bar
-from prunecli.errors import GateNotMet, WorkFailed
+from prunecli.errors import GateNotMet, Interrupted, WorkFailed
 from prunecli.progress import Progress
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ def present(
             if getattr(missed, "result", None) is None:
                 raise
             gate, found = missed, missed.result  # type: ignore[attr-defined]
+        except Interrupted as stopped:
+            if stopped.kept is None:
+                raise
+            raise stopped.told([f"to go on: {resuming_line(stopped.kept)}"]) from None
         except BrokenPipeError:
             raise WorkFailed("whoever reads standard output went away before all was written") from None
     document = found.document()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from prunecli.cli import options
 from prunecli.cli.names import choice
 from prunecli.cli.option import DATA, PRUNING, RESULT, option
+from prunecli.cli.training_options import Recalibrate
 from prunecli.cli.values import number, whole
 
 RoundTo = Annotated[
@@ -106,20 +107,13 @@ class Choosing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """How a strategy trains in between; without `epochs`, as long as it wants."""
-
-    epochs: options.StrategyEpochs = None
-    lr: options.LearningRate = 0.01
-    batch_size: options.BatchSize = 128
-
-
-@dataclass(frozen=True, kw_only=True)
 class Judging:
     """What the result is measured on, and against."""
 
     data: options.Data = None
     batches: options.Batches = 8
+    skip_bad_images: options.SkipBadImages = False
+    recalibrate: Recalibrate = None
     evaluate: Evaluate = None
     max_drop: MaxDrop = None
 

@@ -11,18 +11,25 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import typer
 
+from prunecli import interruption, processes
 from prunecli.cli import output, streams
 from prunecli.cli.app import application
 from prunecli.cli.command import Session
 from prunecli.cli.failures import Terminated, describe
+from prunecli.errors import GateNotMet, InputRefused, Interrupted, WrongUse
 
 _COMPLETION = "_PRUNECLI_COMPLETE"
 _REPEATED_SECONDS = 1.0
+# What every process finds alike; the main one says it.
+_SAID_BY_ALL = (GateNotMet, WrongUse, InputRefused, Interrupted)
+# The commands that several processes do together; the others are done by the main one alone.
+_SHARED = frozenset({"score", "compare", "prune", "finetune", "evaluate"})
 _VERBOSE = re.compile(r"--verbose|-q*v[qv]*")
 
 
@@ -33,15 +40,24 @@ def run(arguments: Sequence[str]) -> int:
     if os.environ.get(_COMPLETION):
         group.main(list(arguments), prog_name="prunecli", complete_var=_COMPLETION)
         return 0
+    if not processes.is_main() and not _shared(arguments):
+        return 0
     session = Session(verbose=any(_VERBOSE.fullmatch(word) for word in arguments))
-    with warnings.catch_warnings(), _termination():
+    with warnings.catch_warnings(), _signals_minded(), _among_processes():
         warnings.simplefilter("default" if session.verbose else "ignore")
         try:
-            return _called(group, list(arguments), session)
+            code = _called(group, list(arguments), session)
+            processes.leave()
         except BaseException as error:
             if isinstance(error, OSError):
                 streams.abandon()
-            return _told(error, verbose=session.verbose)
+            code = _told(error, verbose=session.verbose)
+    return code
+
+
+def _shared(arguments: Sequence[str]) -> bool:
+    """Whether all processes that a launcher started have a part in this command."""
+    return any(word in _SHARED for word in arguments[:1])
 
 
 def _called(group: Any, arguments: list[str], session: Session) -> int:
@@ -61,11 +77,14 @@ def _called(group: Any, arguments: list[str], session: Session) -> int:
 def _told(error: BaseException, *, verbose: bool) -> int:
     """Say what failed: one line and its hints, under a traceback when that was asked for."""
     failure = describe(error)
-    if failure.lines:
+    index, _ = processes.launched()
+    if failure.lines and not (index and isinstance(error, _SAID_BY_ALL)):
         if verbose:
             output.notes("".join(traceback.format_exception(error)).splitlines())
         first, *hints = failure.lines
-        output.notes([f"error: {first}", *(f"  {hint}" for hint in hints)])
+        origin = f"process {index}: " if index else ""
+        with contextlib.redirect_stderr(sys.__stderr__ if index else sys.stderr):
+            output.notes([f"error: {origin}{first}", *(f"  {hint}" for hint in hints)])
     return failure.exit_code
 
 
@@ -88,24 +107,44 @@ def _is_open(descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def _termination() -> Iterator[None]:
-    """SIGTERM unwinds the stack like Ctrl-C does, so that nothing half-written stays behind."""
-    last = 0.0
+def _among_processes() -> Iterator[None]:
+    """Under a launcher only the main process speaks."""
+    with contextlib.ExitStack() as held:
+        if not processes.is_main():
+            nowhere = held.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            held.enter_context(contextlib.redirect_stdout(nowhere))
+            held.enter_context(contextlib.redirect_stderr(nowhere))
+        yield
+
+
+@contextlib.contextmanager
+def _signals_minded() -> Iterator[None]:
+    """Ctrl-C and SIGTERM let a training finish its step; other work, and a second signal, ends at once.
+
+    SIGTERM unwinds the stack like Ctrl-C does, so that nothing half-written stays behind.
+    """
+    last, unwinding = 0.0, False
 
     def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal last
+        nonlocal last, unwinding
         before, last = last, time.monotonic()
-        if not before:
-            raise Terminated
-        if last - before > _REPEATED_SECONDS:
+        if interruption.note(number):
+            return
+        if before and last - before <= _REPEATED_SECONDS:  # one wish that came by two ways
+            return
+        if unwinding:
             os._exit(128 + number)
+        unwinding = True
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
+    minded = (signal.SIGINT, signal.SIGTERM)
     try:
-        previous = signal.signal(signal.SIGTERM, stop)
+        previous = [signal.signal(number, stop) for number in minded]
     except ValueError:  # not the main thread: whoever runs us there minds the signals
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in zip(minded, previous, strict=True):
+            signal.signal(number, handler)

@@ -168,15 +168,18 @@ def whole(at_least: int) -> Callable[[str], int]:
     return parse
 
 
-def number(at_least: float, *, below: float = math.inf, above: float | None = None) -> Callable[[str], float]:
-    """A parser of finite numbers in [at_least, below), or (above, below) when `above` is given."""
+def number(
+    at_least: float, *, below: float = math.inf, most: float = math.inf, above: float | None = None
+) -> Callable[[str], float]:
+    """A parser of finite numbers in [at_least, below), up to `most`, or above `above` where that is given."""
     low = f"from {at_least:g}" if above is None else f"greater than {above:g}"
     valid = f"a number {low}" + ("" if below == math.inf else f" and below {below:g}")
+    valid += "" if most == math.inf else f" to {most:g}"
 
     def parse(text: str) -> float:
         value = _finite(text)
         floor_met = value is not None and (value >= at_least if above is None else value > above)
-        if value is None or not floor_met or value >= below:
+        if value is None or not floor_met or value >= below or value > most:
             raise Unfit(valid)
         return value
 

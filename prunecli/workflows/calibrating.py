@@ -18,7 +18,7 @@ from prunecli.calibration.gathering import gather
 from prunecli.calibration.observing import Losses, Scene
 from prunecli.criteria.contract import WEIGHT_ONLY, Needs
 from prunecli.data import Split
-from prunecli.data.splitting import take
+from prunecli.data.splitting import decoded
 from prunecli.errors import WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.progress import Progress, remark, silent
@@ -50,7 +50,7 @@ class CalibrationImages:
     @cached_property
     def fingerprint(self) -> str:
         """One hexadecimal number for the images, their classes and their normalisation."""
-        images, labels = self.split.images, self.split.labels
+        images, labels = self.split.pixels(slice(None)), self.split.labels
         digest = hashlib.sha256(repr((self.mean, self.std, tuple(images.shape))).encode())
         digest.update(images.contiguous().numpy().tobytes())
         digest.update(labels.contiguous().numpy().tobytes())
@@ -104,7 +104,11 @@ class Scorer:
         """The data, opened now if it was not."""
         if self.images is None:
             self.images = open_images(
-                self.opened, self.calibration.data, seed=self.seed, progress=self.progress
+                self.opened,
+                self.calibration.data,
+                seed=self.seed,
+                skip_bad_images=self.calibration.skip_bad_images,
+                progress=self.progress,
             )
         return self.images
 
@@ -161,7 +165,7 @@ class Scorer:
         order = np.random.RandomState(self.seed % 2**32).permutation(len(split))
         count = min(self.calibration.images, len(split))
         picked = order[count : 2 * count] if again else order[:count]
-        chosen = take(split, torch.from_numpy(np.sort(picked)))
+        chosen = decoded(split, torch.from_numpy(np.sort(picked)))
         return CalibrationImages(images.data.name, chosen, tuple(images.mean), tuple(images.std))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Calibration:
     """On how many training images of which data the network is run for criteria that look at it at work."""
 
     data: str | None = None
     batches: int = 8
     batch_size: int = 64
+    skip_bad_images: bool = False
 
     @property
     def images(self) -> int:

@@ -28,6 +28,7 @@ def open_images(
     *,
     seed: int = 0,
     validation_share: float = 0.1,
+    skip_bad_images: bool = False,
     progress: Progress = silent,
 ) -> Images:
     """The data that `spec` names, the bundled digits for None. Raises InputRefused when it does not fit."""
@@ -48,6 +49,7 @@ def open_images(
         seed=seed,
         validation_share=validation_share,
         image_shape=(channels, height, width),
+        skip_bad=skip_bad_images,
         progress=progress,
     )
     notes = list(data.notes)

@@ -30,11 +30,12 @@ def evaluate(
     data: str | None = None,
     batch_size: int = 256,
     seed: int = 0,
+    skip_bad_images: bool = False,
     progress: Progress = silent,
 ) -> EvaluateResult:
     """Evaluate a checkpoint; raises InputRefused when data and network do not fit."""
     opened = open_checkpoint(opening, progress=progress)
-    images = open_images(opened, data, seed=seed, progress=progress)
+    images = open_images(opened, data, seed=seed, skip_bad_images=skip_bad_images, progress=progress)
     found = evaluate_split(
         opened.model,
         images.data.test,

@@ -81,7 +81,7 @@ def _samples(opened: Opened, data: str | None) -> tuple[Tensor | None, tuple[str
     if data is None:
         return None, ()
     images = open_images(opened, data)
-    return normalise(images.data.test.images[:SAMPLES], images.mean, images.std), images.notes
+    return normalise(images.data.test.pixels(slice(SAMPLES)), images.mean, images.std), images.notes
 
 
 def _to_standard_output(write: Any, exporter: Exporter) -> dict[str, Any]:

@@ -86,6 +86,11 @@ def open_checkpoint(opening: Opening, *, progress: Progress = silent) -> Opened:
             f"{checkpoint.path!r} holds saved scores, not a network",
             hints=["give it beside a checkpoint: prunecli compare model.safetensors --scores FILE"],
         )
+    if "run" in document:
+        raise InputRefused(
+            f"{checkpoint.path!r} holds the state of an interrupted run, not a network",
+            hints=["go on with it: the command that was stopped, with --resume and the folder it is in"],
+        )
     plan: Plan | None = None
     if document.get("plan") is not None:
         plan = Plan.from_document(document["plan"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from prunecli.allocation.choosing import Allocation, allocate
 from prunecli.checkpoints import write_whole
 from prunecli.errors import GateNotMet, InputRefused, WorkFailed, WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
+from prunecli.processes import is_main
 from prunecli.progress import Progress, silent
 from prunecli.scoring.filter_scores import FilterScores
 from prunecli.scoring.group_scores import score_groups
@@ -29,6 +30,7 @@ from prunecli.training.settings import FitSettings
 from prunecli.workflows.calibrating import Scorer, tell_calibration
 from prunecli.workflows.calibration_request import Calibration
 from prunecli.workflows.data import Images
+from prunecli.workflows.finetune import RECALIBRATION_BATCHES
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows
 from prunecli.workflows.saved_scores import fitting_scores, read_scores, refuse_other_data
@@ -51,9 +53,10 @@ def prune(
     data: str | None = None,
     evaluate: bool = False,
     epochs: int | None = None,
-    lr: float = 0.01,
-    batch_size: int = 128,
+    training: FitSettings | None = None,
     batches: int = 8,
+    skip_bad_images: bool = False,
+    recalibrate: int | None = None,
     scores: str | None = None,
     max_drop: float | None = None,
     plan: str | None = None,
@@ -65,36 +68,35 @@ def prune(
 ) -> PruneResult:
     """Prune a checkpoint at `ratio` (fraction removed), or as the saved `plan` says.
 
-    A strategy that trains does so for `epochs` on `data`; a criterion that looks at the network at work
-    runs it on `batches` batches of its training part, or its `scores` come from a file. With `evaluate` or
-    `max_drop` (points) the test part is read once, at the end. Nothing is written unless the cut network
-    equals the masked original. Raises WrongUse for wishes that cannot be, InputRefused for a checkpoint,
-    plan or data that do not fit, GateNotMet when nothing can be pruned, WorkFailed when the proof fails.
+    A strategy that trains does so for `epochs` on `data`, as `training` says; a criterion that looks at the
+    network at work runs it on `batches` batches, or its `scores` come from a file. Nothing is written unless
+    the cut network equals the masked original. With `evaluate` or `max_drop` (points) batch norms are then
+    measured again on `recalibrate` batches (None: 10, 0: none), and the test part is read. Raises WrongUse
+    for wishes that cannot be, InputRefused for a checkpoint, plan or data that do not fit, GateNotMet when
+    nothing can be pruned, WorkFailed when the proof fails.
     """
     asked = {"strategy": strategy, "criterion": criterion, "scope": scope, "ratio": ratio, "seed": seed}
+    training = training or FitSettings()
     with destination(opening, output, plan_out, force=force):
         run = _Pruning(
             opening=opening,
             opened=open_checkpoint(opening, progress=progress),
             asked=asked,
             bounds=Bounds(min_channels, round_to, tuple(protect), dict(layer_ratio or {}), residual),
-            training={"epochs": epochs, "lr": lr, "batch_size": batch_size},
-            calibration=Calibration(data=data, batches=batches, batch_size=batch_size),
+            epochs=epochs,
+            training=training,
+            recalibrate=RECALIBRATION_BATCHES if recalibrate is None else recalibrate,
+            calibration=Calibration(data, batches, training.batch_size, skip_bad_images),
             plan=plan,
             dry_run=dry_run,
             progress=progress,
         )
         run.take_scores(scores)
-        if run.trains or ((evaluate or max_drop is not None) and not dry_run):
-            run.read_images()
+        run.read_images(wanted=evaluate or max_drop is not None)
         outcome = run.cut()
-        verification = run.prove(outcome)
-        accuracy = run.judge(outcome)
-        if plan_out is not None:
-            _write_plan(outcome.planned.plan, plan_out, force=force)
-        written = run.write(outcome, output, force=force)
-        gate = _missed_gate(accuracy, max_drop)
-        return run.result(outcome, verification=verification, accuracy=accuracy, output=written, gate=gate)
+        found = {"verification": run.prove(outcome), "accuracy": run.judge(outcome, max_drop)}
+        _write_plan(outcome.planned.plan, plan_out, force=force)
+        return run.result(outcome, **found, output=run.write(outcome, output, force=force))
 
 
 @dataclass(kw_only=True)
@@ -105,12 +107,15 @@ class _Pruning:
     opened: Opened
     asked: Mapping[str, Any]
     bounds: Bounds
-    training: Mapping[str, Any]
+    epochs: int | None
+    training: FitSettings
+    recalibrate: int
     calibration: Calibration
     plan: str | None
     dry_run: bool
     progress: Progress
     images: Images | None = None
+    gate: GateNotMet | None = None
     saved: FilterScores | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -140,13 +145,19 @@ class _Pruning:
         return STRATEGIES["one-shot" if self.dry_run else self.asked["strategy"]]
 
     @property
+    def _recalibrated(self) -> int:
+        """Batches on which batch norms were measured again."""
+        return self.recalibrate if self.images is not None else 0
+
+    @property
     def trains(self) -> bool:
         """Whether the network is trained on the way."""
         return self.strategy.trains and self.plan is None
 
-    def read_images(self) -> None:
-        """Open the data, for training or for the accuracy at the end."""
-        self.images = self.scorer.at_hand()
+    def read_images(self, *, wanted: bool) -> None:
+        """Open the data, for training or for the accuracy at the end if that is `wanted`."""
+        if self.trains or (wanted and not self.dry_run):
+            self.images = self.scorer.at_hand()
 
     def take_scores(self, path: str | None) -> None:
         """Take saved scores, if they are of this network; else say what the scorer will run on."""
@@ -189,11 +200,9 @@ class _Pruning:
 
     def settings(self) -> FitSettings:
         """How the strategy trains."""
-        epochs = self.training["epochs"]
-        return FitSettings(
-            epochs=self.strategy.epochs if epochs is None else epochs,
-            lr=self.training["lr"],
-            batch_size=self.training["batch_size"],
+        return replace(
+            self.training,
+            epochs=self.strategy.epochs if self.epochs is None else self.epochs,
             seed=self.asked["seed"],
             mean=self.images.mean if self.images else None,
             std=self.images.std if self.images else None,
@@ -231,8 +240,11 @@ class _Pruning:
             )
         return found
 
-    def judge(self, outcome: PruningOutcome) -> dict[str, float] | None:
-        """Accuracy (%) on the test part of the network as it came and as it leaves."""
+    def judge(self, outcome: PruningOutcome, max_drop: float | None) -> dict[str, float] | None:
+        """Accuracy (%) on the test part of the network as it came, right after the cut, and as it leaves.
+
+        A fall by more than `max_drop` points is a gate that was missed.
+        """
         if self.images is None:
             return None
         manner: dict[str, Any] = {
@@ -240,11 +252,18 @@ class _Pruning:
             "std": self.images.std,
             "device": self.opening.device,
         }
-        if self.trains:  # what batch norm added to silent filters is gone with them
-            recalibrate_batch_norm(outcome.cut, self.images.data.train, **manner)
         test = self.images.data.test
         before = evaluate_split(self.opened.model, test, **manner).accuracy
-        return {"before": before, "after": evaluate_split(outcome.cut, test, **manner).accuracy}
+        cut = evaluate_split(outcome.cut, test, **manner).accuracy
+        changed = self.recalibrate > 0 and recalibrate_batch_norm(
+            outcome.cut, self.images.data.train, batches=self.recalibrate, seed=self.asked["seed"], **manner
+        )
+        after = evaluate_split(outcome.cut, test, **manner).accuracy if changed else cut
+        if max_drop is not None and before - after > max_drop:
+            self.gate = GateNotMet(
+                f"accuracy fell by {before - after:.2f} points, more than the {max_drop:g} allowed"
+            )
+        return {"before": before, "cut": cut, "after": after}
 
     def write(self, outcome: PruningOutcome, output: str | None, *, force: bool) -> dict[str, Any] | None:
         """Write the cut network, its plan in the coordinates of the architecture."""
@@ -257,7 +276,12 @@ class _Pruning:
             self.opened,
             outcome.cut,
             plan=later if earlier is None else earlier.then(later),
-            step={"command": "prune", **self.asked, "source_sha256": self.opened.checkpoint.sha256},
+            step={
+                "command": "prune",
+                **self.asked,
+                "recalibrate": self._recalibrated,
+                "source_sha256": self.opened.checkpoint.sha256,
+            },
             output=output,
             force=force,
             mean=self.images.mean if self.images else None,
@@ -278,21 +302,16 @@ class _Pruning:
             rules=outcome.allocation.rules,
             history=outcome.history,
             seconds={**self.seconds, **outcome.seconds},
+            gate=self.gate,
             notes=(*self.notes, *(self.scorer.images.notes if self.scorer.images else ())),
             **shown,
         )
 
 
-def _missed_gate(accuracy: Mapping[str, float] | None, max_drop: float | None) -> GateNotMet | None:
-    if accuracy is None or max_drop is None:
-        return None
-    drop = accuracy["before"] - accuracy["after"]
-    if drop <= max_drop:
-        return None
-    return GateNotMet(f"accuracy fell by {drop:.2f} points, more than the {max_drop:g} allowed")
-
-
-def _write_plan(plan: Plan, output: str, *, force: bool) -> None:
+def _write_plan(plan: Plan, output: str | None, *, force: bool) -> None:
+    """Write the plan as JSON, where a file was named; one process of several does."""
+    if output is None or not is_main():
+        return
     text = plan.to_json()
 
     def write(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from prunecli.checkpoints import check_output, hold_output, write_checkpoint
+from prunecli.processes import is_main
 from prunecli.surgery.plan import Plan
 from prunecli.version import __version__
 from prunecli.workflows.opening import Opened, Opening
@@ -18,14 +19,14 @@ from prunecli.workflows.opening import Opened, Opening
 
 @contextmanager
 def destination(opening: Opening, *outputs: str | None, force: bool) -> Iterator[None]:
-    """Keep outputs for this run; one that cannot be is refused before any work.
+    """Keep outputs for this run; one that cannot be is refused before any work. Only the main process writes.
 
     Raises WrongUse as `check_output` does, WorkFailed when another run writes the same file.
     """
     inputs = [path for path in (opening.checkpoint,) if path not in {None, "-"} and path is not None]
     with ExitStack() as held:
         for output in outputs:
-            if output is not None and output != "-":
+            if output is not None and output != "-" and is_main():
                 check_output(output, inputs=inputs, force=force)
                 held.enter_context(hold_output(output))
         yield
@@ -43,7 +44,7 @@ def save(
     std: tuple[float, ...] | None = None,
 ) -> dict[str, Any] | None:
     """Write `model` with its architecture, plan and history plus `step`; None without an output."""
-    if output is None:
+    if output is None or not is_main():
         return None
     mean, std = mean or opened.mean, std or opened.std
     document = {

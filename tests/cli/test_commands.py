@@ -33,14 +33,24 @@ KEYWORDS = {
     },
     "prune": {
         *("ratio", "criterion", "strategy", "scope", "residual", "round_to", "min_channels", "protect"),
-        *("layer_ratio", "seed", "data", "evaluate", "epochs", "lr", "batch_size", "max_drop", "plan"),
-        *("plan_out", "dry_run", "output", "force", "progress", "batches", "scores"),
+        *("layer_ratio", "seed", "data", "evaluate", "epochs", "training", "max_drop", "plan"),
+        *(
+            "recalibrate",
+            "skip_bad_images",
+            "plan_out",
+            "dry_run",
+            "output",
+            "force",
+            "progress",
+            "batches",
+            "scores",
+        ),
     },
     "finetune": {
-        *("data", "epochs", "lr", "momentum", "weight_decay", "batch_size", "schedule", "augment", "seed"),
-        *("validation_share", "output", "force", "progress"),
+        *("data", "settings", "recalibrate", "teacher", "logs", "checkpoint_every", "checkpoint_dir"),
+        *("resume", "skip_bad_images", "validation_share", "output", "force", "keep", "progress"),
     },
-    "evaluate": {"data", "batch_size", "seed", "progress"},
+    "evaluate": {"data", "batch_size", "seed", "skip_bad_images", "progress"},
     "export": {"to", "opset", "data", "output", "force"},
 }
 
@@ -140,11 +150,14 @@ def test_prune_options_arrive_typed(cli, workflows):
         *["--round-to", "8", "--min-channels", "4", "--protect", "conv1", "--protect", "fc*"],
         *["--layer-ratio", "layer3.*=0.7", "--layer-ratio", "a=b=0.2", "--seed", "7", "--epochs", "3"],
         *["--lr", "0.1", "--batch-size", "64", "--max-drop", "1.5", "--residual", "inner", "--force"],
+        *["--optimizer", "adamw"],
         *["-o", "small.safetensors", "--plan-out", "plan.json", "--dry-run", "--data", "digits"],
     )
     assert outcome.code == 0
     given = dict(workflows["prune"].given)
     given.pop("progress")
+    training = given.pop("training")
+    assert (training.lr, training.batch_size, training.optimiser, training.seed) == (0.1, 64, "adamw", 7)
     assert given == {
         "ratio": 0.5,
         "criterion": "l1",
@@ -159,8 +172,8 @@ def test_prune_options_arrive_typed(cli, workflows):
         "data": "digits",
         "evaluate": True,
         "epochs": 3,
-        "lr": 0.1,
-        "batch_size": 64,
+        "recalibrate": None,
+        "skip_bad_images": False,
         "max_drop": 1.5,
         "plan": None,
         "scores": None,

@@ -80,7 +80,7 @@ def test_lists_switches_and_numbers(cli, workflows, configured):
     assert workflows["score"].given["criteria"] == ("l1", "fpgm")
     assert cli("prune", "m.pt", "--criterion", "l2").code == 0
     given = workflows["prune"].given
-    assert (given["ratio"], given["batch_size"], given["lr"]) == (0.25, 32, 0.5)
+    assert (given["ratio"], given["training"].batch_size, given["training"].lr) == (0.25, 32, 0.5)
     assert (given["protect"], given["force"], given["layer_ratio"]) == (("conv1",), True, {"a": 0.5})
     assert workflows["prune"].opening.input_shape == (3, 8, 8)
 

@@ -24,8 +24,8 @@ SHARED = {
     "--data": {"score", "compare", "prune", "finetune", "evaluate", "export"},
     "--batches": {"score", "compare", "prune"},
     "--scores": {"compare", "prune"},
-    "--plot": {"score", "compare"},
-    "--report": {"score", "compare"},
+    "--plot": {"score", "compare", "finetune"},
+    "--report": {"score", "compare", "finetune"},
     "--seed": {"score", "compare", "prune", "finetune", "evaluate"},
     "--output": {"prune", "finetune", "export"},
     "-o": {"prune", "finetune", "export"},
@@ -55,7 +55,8 @@ def test_one_spelling_has_one_environment_variable_and_one_section():
 def test_every_option_has_help_and_is_made_by_our_own_hand():
     for name, param in parameters():
         assert param.help, (name, param.name)
-        assert param.name == "trust_pickle" or param.envvar or param.name == "kind", (name, param.name)
+        # What belongs to one file or one run has no place in the environment.
+        assert param.envvar or param.name in {"trust_pickle", "kind", "resume"}, (name, param.name)
 
 
 def test_examples_of_the_help_are_parsed():
@@ -68,6 +69,8 @@ def test_examples_of_the_help_are_parsed():
         assert examples
         for example in examples:
             words = shlex.split(example.partition(" | ")[0])
+            if words[0] == "torchrun":
+                words = ["prunecli", *words[words.index("prunecli") + 1 :]]
             assert words[:2] == ["prunecli", name]
             known = {spelling for param in group.commands[name].params for spelling in param.opts}
             assert {word for word in words if word.startswith("-") and word != "-"} <= known, example

@@ -180,3 +180,38 @@ def test_csv_is_one_rectangle_with_a_row(documents, command):
     module = importlib.import_module(f"prunecli.cli.pages.{command}")
     lines = tables.as_csv(module.flat(documents[command])).splitlines()
     assert len(lines) > 1
+
+
+def several(documents):
+    [first] = documents["finetune"]["history"]
+    history = [{**first, "epoch": number, "accuracy": 90.0 + number} for number in range(1, 4)]
+    return {
+        **documents["finetune"],
+        "data": "torchvision:CIFAR10:my data",
+        "best": {"epoch": 2, "accuracy": 92.0},
+        "recalibrated": {"accuracy": 93.5, "loss": 0.3},
+        "stopped_early": True,
+        "history": history,
+    }
+
+
+def test_finetune_shows_recalibration_and_marks_the_kept_epoch(documents):
+    page = finetune.page(several(documents))
+    assert cells(page, "Before and after") == [
+        ["accuracy", "90.00 %", "93.50 %", "95.00 %"],
+        ["loss", "0.5000", "0.3000", "0.2000"],
+    ]
+    assert [row[-1] for row in cells(page, "Epochs")] == ["", "best", ""]
+    assert dict(page[-1].shown())["stopped early"] == "yes"
+    assert "stopped early" not in dict(finetune.page(documents["finetune"])[-1].shown())
+
+
+def test_finetune_fits_eighty_columns(documents):
+    text = tables.as_text(finetune.page(several(documents)))
+    assert max(len(line) for line in text.splitlines()) < 80
+
+
+def test_finetune_suggests_the_same_data(documents):
+    assert finetune.following(several(documents)) == (
+        "prunecli evaluate tuned.safetensors --data 'torchvision:CIFAR10:my data'"
+    )

@@ -65,7 +65,7 @@ def comparable(line: str) -> str:
     text = re.sub(r"\b[0-9a-f]{64}\b", "#", text)
     text = re.sub(r"[+\-−]?\b\d[\d,]*(\.\d+)+(e[+-]?\d+)?x?(?=\W|$)|\b\d+e-\d+\b", "#", text)
     if EPOCH_ROW.match(text):
-        text = text.rpartition(" ")[0]
+        text = re.sub(r" [\d,]+( best)?$", "", text)  # images a second, and which epoch was the best
     return re.sub(r"^best epoch \d+$", "best epoch #", text)
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prunecli.errors import InputRefused, WrongUse
+from prunecli.training.settings import FitSettings
 from prunecli.workflows.compare import compare
 from prunecli.workflows.evaluate import evaluate
 from prunecli.workflows.export import export
@@ -93,7 +94,7 @@ def test_evaluate_counts_the_test_part():
 
 def test_finetune_writes_what_it_reports(tmp_path):
     path = str(tmp_path / "tuned.safetensors")
-    result = finetune(Opening(), data="digits", epochs=1, lr=0.001, output=path)
+    result = finetune(Opening(), data="digits", settings=FitSettings(epochs=1, lr=0.001), output=path)
     document = result.document()
     assert [record["epoch"] for record in document["history"]] == [1]
     assert document["best"]["epoch"] == 1

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from prunecli.analysis.gates import Gate
 from prunecli.checkpoints import sample_models
 from prunecli.errors import GateNotMet, InputRefused, WrongUse
+from prunecli.training.settings import FitSettings
 from prunecli.workflows.calibration_request import Calibration
 from prunecli.workflows.compare import compare
 from prunecli.workflows.keeping import Keepsakes
@@ -82,7 +83,7 @@ def test_scores_of_other_images_are_refused_when_data_is_given(opening, saved):
 def test_prune_takes_saved_scores_and_cuts_the_same_channels(opening, saved):
     asked = {"ratio": 0.5, "criterion": "taylor", "dry_run": True}
     by_file = prune(opening, **asked, scores=saved[0])
-    by_images = prune(opening, **asked, data="digits", batches=2, batch_size=16)
+    by_images = prune(opening, **asked, data="digits", batches=2, training=FitSettings(batch_size=16))
     assert by_file.plan == by_images.plan
     assert by_file.plan != prune(opening, ratio=0.5, criterion="l2", dry_run=True).plan
     with pytest.raises(InputRefused, match="has no scores by l1"):

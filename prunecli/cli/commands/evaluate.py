@@ -20,6 +20,7 @@ def evaluate(
     data: options.Data = None,
     batch_size: options.BatchSize = 256,
     seed: options.Seed = 0,
+    skip_bad_images: options.SkipBadImages = False,
 ) -> None:
     """Measure accuracy and loss on the test images."""
     from prunecli.workflows.evaluate import evaluate as work
@@ -27,7 +28,12 @@ def evaluate(
     present(
         "evaluate",
         lambda progress: work(
-            subject.opening(), data=data, batch_size=batch_size, seed=seed, progress=progress
+            subject.opening(),
+            data=data,
+            batch_size=batch_size,
+            seed=seed,
+            skip_bad_images=skip_bad_images,
+            progress=progress,
         ),
         pages=pages,
         manner=manner,

@@ -2,60 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from prunecli.cli import options
-from prunecli.cli.gathering import Manner, Subject, Target
-from prunecli.cli.names import choice
-from prunecli.cli.option import DATA, TRAINING, option
-from prunecli.cli.options import AUGMENTS, SCHEDULES
+from prunecli.cli.gathering import Manner, Subject, Target, command_line
 from prunecli.cli.pages import finetune as pages
 from prunecli.cli.presenting import present
-from prunecli.cli.values import number
+from prunecli.cli.training_options import Going, Learning, Recalibrate, Recovering, Teacher, ValidationShare
 
 EXAMPLES = """
 prunecli finetune small.safetensors --data digits --epochs 10 -o tuned.safetensors
 prunecli finetune small.pt --data torchvision:CIFAR10:data --augment cifar -o tuned.safetensors
+prunecli finetune small.safetensors --data images/ --teacher model.pth --patience 5 -o tuned.safetensors
+torchrun --nproc-per-node 4 -m prunecli finetune small.safetensors --data images/ -o tuned.safetensors
 """
-
-Momentum = Annotated[
-    float,
-    option("--momentum", help="Momentum of SGD.", metavar="M", parse=number(0, below=1), section=TRAINING),
-]
-WeightDecay = Annotated[
-    float,
-    option("--weight-decay", help="Weight decay of SGD.", metavar="D", parse=number(0), section=TRAINING),
-]
-Schedule = Annotated[
-    str,
-    option(
-        "--schedule",
-        help="How the learning rate goes over the epochs.",
-        metavar="cosine|constant",
-        parse=choice("schedule", SCHEDULES),
-        section=TRAINING,
-    ),
-]
-Augment = Annotated[
-    str,
-    option(
-        "--augment",
-        help="How training images are varied.",
-        metavar="none|light|cifar",
-        parse=choice("augment", AUGMENTS),
-        section=TRAINING,
-    ),
-]
-ValidationShare = Annotated[
-    float,
-    option(
-        "--validation-share",
-        help="Share of the training images that chooses the best epoch.",
-        metavar="S",
-        parse=number(0, above=0, below=1),
-        section=DATA,
-    ),
-]
 
 
 def finetune(
@@ -63,36 +21,40 @@ def finetune(
     *,
     target: Target,
     manner: Manner,
+    learning: Learning,
+    recovering: Recovering,
+    going: Going,
     data: options.Data = None,
     epochs: options.Epochs = 10,
-    lr: options.LearningRate = 0.01,
-    momentum: Momentum = 0.9,
-    weight_decay: WeightDecay = 5e-4,
-    batch_size: options.BatchSize = 128,
-    schedule: Schedule = "cosine",
-    augment: Augment = "none",
+    recalibrate: Recalibrate = None,
+    teacher: Teacher = None,
     seed: options.Seed = 0,
     validation_share: ValidationShare = 0.1,
+    skip_bad_images: options.SkipBadImages = False,
+    plot: options.Plot = None,
+    report: options.Report = None,
 ) -> None:
     """Train a checkpoint on data; the best epoch on the validation share is kept."""
     from prunecli.workflows.finetune import finetune as work
+    from prunecli.workflows.keeping import Keepsakes
 
     present(
         "finetune",
         lambda progress: work(
             subject.opening(),
+            settings=learning.settings(epochs=epochs, seed=seed, **recovering.choices()),
             data=data,
-            epochs=epochs,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            batch_size=batch_size,
-            schedule=schedule,
-            augment=augment,
-            seed=seed,
             validation_share=validation_share,
+            skip_bad_images=skip_bad_images,
+            recalibrate=recalibrate,
+            teacher=teacher,
+            logs=going.log or (),
+            checkpoint_every=going.checkpoint_every,
+            checkpoint_dir=going.checkpoint_dir,
+            resume=going.resume,
             output=target.output,
             force=target.force,
+            keep=Keepsakes(plot=plot, report=report, force=target.force, command=command_line()),
             progress=progress,
         ),
         pages=pages,

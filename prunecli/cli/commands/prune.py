@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from prunecli.cli import options
 from prunecli.cli.gathering import Manner, Subject, Target
 from prunecli.cli.pages import prune as pages
 from prunecli.cli.presenting import present
-from prunecli.cli.pruning_options import Choosing, Judging, Planning, Training
+from prunecli.cli.pruning_options import Choosing, Judging, Planning
+from prunecli.cli.training_options import Learning
 from prunecli.errors import WrongUse
 
 EXAMPLES = """
@@ -22,11 +24,12 @@ def prune(
     subject: Subject,
     *,
     choosing: Choosing,
-    training: Training,
+    learning: Learning,
     judging: Judging,
     planning: Planning,
     target: Target,
     manner: Manner,
+    epochs: options.StrategyEpochs = None,
 ) -> None:
     """Remove channels, prove the smaller network right, and write it."""
     if choosing.ratio is None and choosing.plan is None and not choosing.layer_ratio:
@@ -42,9 +45,12 @@ def prune(
         lambda progress: work(
             subject.opening(),
             **choosing.arguments(),
-            **asdict(training),
+            epochs=epochs,
+            training=learning.settings(seed=choosing.seed),
             data=judging.data,
             batches=judging.batches,
+            skip_bad_images=judging.skip_bad_images,
+            recalibrate=judging.recalibrate,
             evaluate=measured if judging.evaluate is None else judging.evaluate,
             max_drop=judging.max_drop,
             **asdict(planning),

@@ -1,4 +1,4 @@
-"""How a fine-tuning is read: before and after, the best epoch, the history."""
+"""How a fine-tuning is read: before and after, the epochs with the best one marked, the file."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from typing import Any
 from prunecli.cli import figures
 from prunecli.cli.tables import Page, Table, facts, name, number
 
+_STAGES = (("before", "before"), ("recalibrated", "recalibrated"), ("after", "after"))
+_FLAT = ("epoch", "lr", "train_loss", "loss", "accuracy", "seconds", "images_per_second")
+
 
 def page(document: Mapping[str, Any]) -> Page:
-    """Accuracy and loss before and after, the epochs, the file written."""
-    before, after = document.get("before") or {}, document.get("after") or {}
-    rows = (
-        ("accuracy", figures.percentage(before.get("accuracy")), figures.percentage(after.get("accuracy"))),
-        ("loss", figures.decimal(before.get("loss")), figures.decimal(after.get("loss"))),
-    )
+    """Accuracy and loss before, after recalibration where there was one, and after; epochs; the file."""
     best = document.get("best") or {}
     written = document.get("output") or {}
     return (
-        Table(
-            columns=(name("figure"), number("before"), number("after")), rows=rows, title="Before and after"
-        ),
+        _before_after(document),
         _history(document),
         facts(
             [
                 ("best epoch", figures.text(best.get("epoch"))),
                 ("best accuracy", figures.percentage(best.get("accuracy"))),
+                ("stopped early", "yes" if document.get("stopped_early") else None),
                 ("written", written.get("path")),
                 ("sha256", written.get("sha256")),
             ]
@@ -37,9 +34,8 @@ def page(document: Mapping[str, Any]) -> Page:
 
 def flat(document: Mapping[str, Any]) -> Table:
     """One row an epoch, in full precision."""
-    keys = ("epoch", "lr", "train_loss", "loss", "accuracy", "seconds", "images_per_second")
-    rows = tuple(tuple(epoch.get(key) for key in keys) for epoch in document.get("history") or ())
-    return Table(columns=tuple(number(key) for key in keys), rows=rows)
+    rows = tuple(tuple(epoch.get(key) for key in _FLAT) for epoch in document.get("history") or ())
+    return Table(columns=tuple(number(key) for key in _FLAT), rows=rows)
 
 
 def following(document: Mapping[str, Any]) -> str | None:
@@ -47,15 +43,30 @@ def following(document: Mapping[str, Any]) -> str | None:
     path = (document.get("output") or {}).get("path")
     if not path:
         return "the same with -o tuned.safetensors keeps the trained network"
-    return f"prunecli evaluate {shlex.quote(path)}"
+    data = document.get("data")
+    measured = f" --data {shlex.quote(data)}" if isinstance(data, str) else ""
+    return f"prunecli evaluate {shlex.quote(path)}{measured}"
+
+
+def _before_after(document: Mapping[str, Any]) -> Table:
+    found = [(title, document[key]) for key, title in _STAGES if document.get(key)]
+    rows = (
+        ("accuracy", *(figures.percentage(each.get("accuracy")) for _, each in found)),
+        ("loss", *(figures.decimal(each.get("loss")) for _, each in found)),
+    )
+    columns = (name("figure"), *(number(title) for title, _ in found))
+    return Table(columns=columns, rows=rows, title="Before and after")
 
 
 def _history(document: Mapping[str, Any]) -> Table:
+    """Of several epochs the kept one is marked; of one there is nothing to choose."""
+    history = document.get("history") or ()
+    best = (document.get("best") or {}).get("epoch")
+    keys = ("epoch", "lr", "train_loss", "loss", "accuracy", "images_per_second")
+    marked = len(history) > 1
     rows = tuple(
-        tuple(
-            epoch.get(key) for key in ("epoch", "lr", "train_loss", "loss", "accuracy", "images_per_second")
-        )
-        for epoch in document.get("history") or ()
+        (*(epoch.get(key) for key in keys), *(["best" if epoch.get("epoch") == best else ""] * marked))
+        for epoch in history
     )
     columns = (
         number("epoch"),
@@ -64,5 +75,6 @@ def _history(document: Mapping[str, Any]) -> Table:
         number("loss", figures.decimal),
         number("accuracy", figures.percentage),
         number("images/s", figures.rate),
+        *([name("kept")] * marked),
     )
     return Table(columns=columns, rows=rows, title="Epochs")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from prunecli.version import __version__
 
 if TYPE_CHECKING:
+    from prunecli.training.settings import FitSettings
     from prunecli.workflows.compare import compare
     from prunecli.workflows.evaluate import evaluate
     from prunecli.workflows.export import export
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from prunecli.workflows.score import score
 
 __all__ = [
+    "FitSettings",
     "Opening",
     "__version__",
     "compare",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "FitSettings": "prunecli.training.settings",
     "Opening": "prunecli.workflows.opening",
     "compare": "prunecli.workflows.compare",
     "evaluate": "prunecli.workflows.evaluate",

@@ -149,6 +149,6 @@ def sharding_wanted(environment: Mapping[str, str] = os.environ) -> bool:
 def _joined(*, cpu: bool) -> Accelerator:
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    # The trainer averages buffers once an epoch; auxiliary heads may leave parameters without gradient.
-    options: list[Any] = [DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)]
+    # The trainer averages buffers once an epoch.
+    options: list[Any] = [DistributedDataParallelKwargs(broadcast_buffers=False)]
     return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=options)

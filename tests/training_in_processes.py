@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from prunecli.data import Split, TrainingData
+from prunecli.errors import WrongUse
 from prunecli.processes import current, leave, sharding_wanted
-from prunecli.training import FitResult, FitSettings, evaluate, fit, recalibrate_batch_norm
+from prunecli.training import FitResult, FitSettings, Hooks, evaluate, fit, recalibrate_batch_norm
 from prunecli.training.resuming import Keeper, open_run
 
 CLASSES = 4
@@ -86,6 +87,22 @@ def resumed(folder: Path) -> dict[str, Any]:
     return {"history": history(result), "weights": digest(model)}
 
 
+def masked() -> dict[str, Any] | str:
+    """A strategy that keeps a filter at zero while training, or why it cannot."""
+    model = network(ConvLinear)
+    try:
+        result = fit(model, data(), settings=settings(epochs=1), hooks=FirstFilterSilent())
+    except WrongUse as refused:
+        return refused.message
+    return {"history": history(result), "weights": digest(model), "first": model.conv.weight[0].tolist()}
+
+
+class FirstFilterSilent(Hooks):
+    def after_step(self, model: nn.Module) -> None:
+        with torch.no_grad():
+            model.get_parameter("conv.weight")[0] = 0
+
+
 def history(result: FitResult) -> list[list[float]]:
     return [[each.train_loss, each.loss, each.accuracy] for each in result.history]
 
@@ -106,6 +123,7 @@ def findings(folder: Path) -> dict[str, Any]:
         "normalised": trained(ConvNormLinear, folder=kept),
         "resumed": resumed(kept),
     }
+    found["masked"] = masked()
     evaluation = evaluate(plain, test, mean=MEAN, std=STD, batch_size=4)
     found["evaluated"] = [evaluation.accuracy, evaluation.loss, evaluation.images]
     recalibrate_batch_norm(plain, data().train, mean=MEAN, std=STD, batches=6, batch_size=10)

@@ -60,8 +60,8 @@ PROBES: Mapping[Needs, Probe] = {
     Needs.ABLATION: ablate,
 }
 UNSHARED = Needs.SYNAPTIC_FLOW | Needs.MOVEMENT
-"""What every process probes by itself: the one looks at no image, and each step of the other's training starts
-where the step before has ended. The other evidence adds up over images."""
+"""What every process probes by itself: the one looks at no image, and each step of the other's training
+starts where the step before has ended. All other evidence adds up over images."""
 
 Gathered = Mapping[str, Mapping[str, Any]]
 """Layer → attributes of `Evidence` and their values."""
@@ -113,7 +113,6 @@ def observe(
     Several processes run every batch in one of them. Returns method of observers → layers that it was not
     shown all calls of, in whichever process.
     """
-    differentiate = reads_gradients(observers)
     wanted = parameters_wanted(scene, observers)
     for name, parameter in scene.model.named_parameters():
         parameter.requires_grad_(name in wanted)
@@ -123,11 +122,7 @@ def observe(
         for observer in observers:
             observer.begin(labels)
         if is_own(number, scene.processes):
-            watch = Watch(scene, observers, images=len(labels))
-            _run(
-                watch, scene, objective, observers, images=images, labels=labels, differentiate=differentiate
-            )
-            for method, layers in watch.lost().items():
+            for method, layers in _watched(scene, objective, observers, images, labels).items():
                 lost[method].update(layers)
         done += len(labels)
         progress("calibrate", done, scene.images, {})
@@ -135,17 +130,12 @@ def observe(
     return {method: united_names(layers, names, scene.processes) for method, layers in lost.items()}
 
 
-def _run(
-    watch: Watch,
-    scene: Scene,
-    objective: Objective,
-    observers: Sequence[Observer],
-    *,
-    images: Tensor,
-    labels: Tensor,
-    differentiate: bool,
-) -> None:
-    """Run a batch under observation."""
+def _watched(
+    scene: Scene, objective: Objective, observers: Sequence[Observer], images: Tensor, labels: Tensor
+) -> dict[str, set[str]]:
+    """Run one batch; returns what `observe` does."""
+    differentiate = reads_gradients(observers)
+    watch = Watch(scene, observers, images=len(labels))
     with torch.set_grad_enabled(differentiate):
         with watch:
             losses = objective(scene.model, start_of_graph(images, observers), labels)
@@ -156,6 +146,7 @@ def _run(
         for observer in observers:
             observer.end()
     scene.model.zero_grad(set_to_none=True)
+    return watch.lost()
 
 
 def _complete(observer: Observer, lost: Mapping[str, set[str]]) -> dict[str, Any]:

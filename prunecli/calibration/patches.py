@@ -42,7 +42,7 @@ class ConsumerObserver(Observer):
         self._owned = consumers_of(scene)
         self._consumers = {name for owned in self._owned.values() for name in owned}
         self._partly_seen = partly_seen(scene)
-        # Consumer → (calls, images, positions, C · taps), and which of them are in it by now: (calls, images).
+        # Consumer → (calls, images, positions, C · taps), and (calls, images): which are in it by now.
         self._patches: dict[str, Tensor] = {}
         self._seen: dict[str, Tensor] = {}
         self._unreadable: set[str] = set()

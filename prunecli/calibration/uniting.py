@@ -66,7 +66,7 @@ def unite(
             flat = processes.total(torch.cat([part.to(device).flatten() for part in parts]))
             sizes = [part.numel() for part in parts]
             del parts
-            for name, part in zip(bundle, flat.split(sizes), strict=True):
+            for name, part in zip(bundle, torch.split(flat, sizes), strict=True):
                 # Not a view, which would keep all of the bundle in memory.
                 found[name] = part.reshape(of_kind[name]).clone()
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from prunecli.data import Split, TrainingData
-from prunecli.errors import Interrupted, PrunecliError, WorkFailed
+from prunecli.errors import Interrupted, PrunecliError, WorkFailed, WrongUse
 from prunecli.interruption import finishing_steps, requested
 from prunecli.processes import Processes, current
 from prunecli.progress import Progress, silent
@@ -131,6 +131,11 @@ class _Run:
             teacher=teacher,
             hooks=hooks,
         )
+        if self.stepper.replica.sharded and type(hooks) is not Hooks:
+            raise WrongUse(
+                "filters cannot be masked while the weights are spread over the processes",
+                hints=["start this strategy without FSDP: torchrun … -m prunecli prune …"],
+            )
         self.network = self.stepper.replica.network
         self.mixing = Mixing(settings.mixup, settings.cutmix, classes=len(data.classes))
         self.history: list[EpochRecord] = []

@@ -18,7 +18,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunecli.errors import WrongUse
 from prunecli.processes import Launched, Processes, sharding_wanted
-from prunecli.training.states import named_tensors
+from prunecli.training.forward import logits_of
+from prunecli.training.states import modes_kept, named_tensors, restore, snapshot
 
 MakeOptimiser = Callable[[nn.Module], torch.optim.Optimizer]
 
@@ -58,10 +59,13 @@ class Replica:
 class Copy(Replica):
     """One of several equal copies, whose gradients are averaged in the backward pass."""
 
-    def __init__(self, model: nn.Module, make_optimiser: MakeOptimiser, processes: Launched) -> None:
+    def __init__(
+        self, model: nn.Module, make_optimiser: MakeOptimiser, processes: Launched, sample: Tensor
+    ) -> None:
         super().__init__(model, make_optimiser)
-        cpu = next(model.parameters()).device.type == "cpu"
-        self.accelerator = processes.accelerator(cpu=cpu)
+        self.accelerator = processes.accelerator(cpu=sample.device.type == "cpu")
+        # Looking for parameters without gradient at every step costs time, so it is done once.
+        self.accelerator.ddp_handler.find_unused_parameters = _has_unused_parameters(model, sample)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # accelerate gives torch an option by its old name
             self.module = self.accelerator.prepare_model(model)
@@ -77,11 +81,12 @@ class Shards(Replica):
 
     sharded = True
 
-    def __init__(self, model: nn.Module, make_optimiser: MakeOptimiser, processes: Launched) -> None:
+    def __init__(
+        self, model: nn.Module, make_optimiser: MakeOptimiser, processes: Launched, sample: Tensor
+    ) -> None:
         network = copy.deepcopy(model)
-        cpu = next(model.parameters()).device.type == "cpu"
-        accelerator = processes.accelerator(cpu=cpu)
-        if cpu:
+        accelerator = processes.accelerator(cpu=sample.device.type == "cpu")
+        if sample.device.type == "cpu":
             from torch.distributed.device_mesh import init_device_mesh
             from torch.distributed.fsdp import fully_shard
 
@@ -133,12 +138,25 @@ class Shards(Replica):
             target.copy_(self.whole(trained[name]))
 
 
-def replicate(model: nn.Module, make_optimiser: MakeOptimiser, processes: Processes) -> Replica:
-    """The network, on its device, as the launcher wants it to be trained."""
+def replicate(
+    model: nn.Module, make_optimiser: MakeOptimiser, processes: Processes, *, sample: Tensor
+) -> Replica:
+    """The network as the launcher wants it to be trained; `sample` are a few images on its device."""
     if not isinstance(processes, Launched):
         return Replica(model, make_optimiser)
     made: Callable[..., Replica] = Shards if sharding_wanted() else Copy
-    return made(model, make_optimiser, processes)
+    return made(model, make_optimiser, processes, sample)
+
+
+def _has_unused_parameters(model: nn.Module, sample: Tensor) -> bool:
+    """Whether a backward pass in training mode leaves parameters out, as those of auxiliary heads are."""
+    before = snapshot(model)
+    with modes_kept(model):
+        logits_of(model.train()(sample)).sum().backward()  # type: ignore[no-untyped-call]
+    unused = any(each.requires_grad and each.grad is None for each in model.parameters())
+    model.zero_grad(set_to_none=True)
+    restore(model, before)
+    return unused
 
 
 @torch.no_grad()

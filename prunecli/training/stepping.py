@@ -54,7 +54,10 @@ class Stepper:
         self.hooks = hooks
         self.frozen = freeze(model, settings.freeze)
         self.precision = Precision(settings.precision, device)
-        self.replica = replicate(model, lambda network: make_optimiser(network, settings), processes)
+        sample, _ = train.first(2)
+        self.replica = replicate(
+            model, lambda network: make_optimiser(network, settings), processes, sample=sample
+        )
         self.average = (
             None if settings.ema_decay is None else Average(self.replica.network, settings.ema_decay)
         )

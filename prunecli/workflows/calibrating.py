@@ -16,11 +16,13 @@ from torch.nn import functional
 
 from prunecli.calibration.gathering import gather
 from prunecli.calibration.observing import Losses, Scene
+from prunecli.calibration.uniting import unite
 from prunecli.criteria.contract import WEIGHT_ONLY, Needs
 from prunecli.data import Split
 from prunecli.data.splitting import decoded
 from prunecli.errors import WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
+from prunecli.processes import Processes, current
 from prunecli.progress import Progress, remark, silent
 from prunecli.scoring.filter_scores import FilterScores, needs_of, score_filters
 from prunecli.training.batches import Batches, floating_dtype
@@ -115,30 +117,37 @@ class Scorer:
     def score(self, network: nn.Module | None = None, *, again: bool = False) -> FilterScores:
         """Layer → criterion → (F,) scores of `network`, the opened one for None; None where not available.
 
-        `again` takes other images and another seed: what a criterion says on another day.
+        `again` takes other images and another seed: what a criterion says on another day. Under a launcher
+        all processes call it; they share the images, and all have the same scores.
         """
         model = self.opened.model if network is None else network
         seed = self.seed + 1 if again else self.seed
         gathered = self.gathered(model, again=again) if self._gathers else None
-        return score_filters(model, self.graph, self.criteria, gathered=gathered, seed=seed)
+        scores = score_filters(model, self.graph, self.criteria, gathered=gathered, seed=seed)
+        return scores if gathered is None else of_main(scores, current(), device=self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process runs the network; raises what `pick_device` raises."""
+        return current().place(pick_device(self.opening.device))
 
     @property
     def _gathers(self) -> bool:
         return self.needs_data or Needs.SYNAPTIC_FLOW in self.needs
 
     def gathered(self, model: nn.Module, *, again: bool = False) -> Mapping[str, Mapping[str, Any]]:
-        """What a calibration of `model` finds, by layer."""
-        device = pick_device(self.opening.device)
+        """What a calibration of `model` finds, by layer; of all processes that a launcher started."""
+        device, processes = self.device, current()
         model.to(device)
         # Gradients of half-precision networks underflow, and the CPU has no half-precision kernels for some.
         run = copy.deepcopy(model).float() if floating_dtype(model) in HALVES else model
         if not self.needs_data:
-            return gather(Scene(run, self.graph, 0), (), classify, needs=self.needs)
+            return gather(Scene(run, self.graph, 0, processes), (), classify, needs=self.needs)
         size = self.calibration.batch_size
         with memory_in_words(size):
             batches = self.chosen(again=again).batches(size, device=device, dtype=floating_dtype(run))
             check_fit(run, batches, classes=self.at_hand().data.train.classes)
-            scene = Scene(run, self.graph, len(batches))
+            scene = Scene(run, self.graph, len(batches), processes)
             return gather(scene, batches, classify, needs=self.needs, progress=self.progress)
 
     @property
@@ -188,6 +197,20 @@ def open_scorer(
         seed=seed,
         progress=progress,
     )
+
+
+def of_main(scores: FilterScores, processes: Processes, *, device: torch.device) -> FilterScores:
+    """The scores that the main process has, in every one; all call it together.
+
+    Accelerators may round one sum in several ways, and processes that then cut other filters could no longer
+    work together.
+    """
+    if processes.count == 1:
+        return scores
+    flat = {f"{name} {layer}": each for layer, found in scores.items() for name, each in found.items()}
+    main = {key: each for key, each in flat.items() if each is not None and processes.main}
+    unite(main, list(flat), processes=processes, device=device)
+    return {layer: {name: main.get(f"{name} {layer}") for name in found} for layer, found in scores.items()}
 
 
 def classify(model: nn.Module, images: Tensor, labels: Tensor) -> Losses:

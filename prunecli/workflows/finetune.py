@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from prunecli.errors import InputRefused
+from prunecli.errors import InputRefused, WrongUse
 from prunecli.processes import is_main
 from prunecli.progress import Progress, remark, silent
 from prunecli.reports.pictures import training_curves
@@ -150,6 +150,10 @@ class _Finetuning:
         progress: Progress,
     ) -> _Finetuning:
         """Open checkpoint, data and teacher, and measure the batch norms again."""
+        if teacher is None and settings.similarity:
+            raise WrongUse(
+                "there is nothing to be similar to", hints=["name a teacher: --teacher CHECKPOINT"]
+            )
         opened = open_checkpoint(opening, progress=progress)
         images = open_images(
             opened,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from prunecli.data import open_data
 from prunecli.errors import InputRefused, WrongUse
@@ -95,6 +96,21 @@ def test_a_set_of_torchvision_by_timms_name(cifar10: Path, on_disk: bool) -> Non
     found = data.test.pixels(slice(None))[:, 2, 9, 9].tolist()
     assert found == [10 * label + 1 for label in data.test.labels]
     assert data.train.pixels(slice(None))[:, 0, 0, 0].tolist() == [10 * label for label in data.train.labels]
+
+
+@pytest.mark.parametrize(("name", "held"), [("torch/qmnist", "test"), ("torch/imagenet", "validation")])
+def test_the_part_that_is_held_out_has_the_name_that_the_set_knows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, held: str
+) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def create_dataset(name: str, *, root: str, split: str, download: bool) -> list[tuple[object, int]]:
+        asked.append((split, download))
+        return [(Image.new("L", (2, 2)), index % 2) for index in range(4)]
+
+    monkeypatch.setattr("timm.data.create_dataset", create_dataset)
+    assert len(open_data(f"timm:{name}:{tmp_path}").test) == 4
+    assert asked == [("train", False), (held, False)]
 
 
 def test_absent_files_are_refused_and_not_downloaded(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_a_function_of_a_module_in_the_working_folder(
     (package / "sets.py").write_text("def make():\n    return 7\n")
     # A file of the working folder hides no module that is installed.
     (tmp_path / "colorsys.py").write_text("raise RuntimeError\n")
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
     assert load_function("package_of_user_code.sets:make")() == 7
@@ -55,10 +56,12 @@ def test_a_function_of_a_module_in_the_working_folder(
 
 
 def test_places_that_were_known_before_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "code.py").write_text("def make():\n    return 8\n")
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path), "/elsewhere"])
+    (tmp_path / "module_in_a_known_place.py").write_text("def make():\n    return 8\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     before = list(sys.path)
-    assert load_function(f"{tmp_path / 'code.py'}:make")() == 8
+    assert load_function("module_in_a_known_place:make")() == 8
+    assert load_function("module_in_a_known_place.py:make")() == 8
     assert sys.path == before
 
 

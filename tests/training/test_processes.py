@@ -61,6 +61,17 @@ def test_a_run_of_several_processes_resumes_bit_for_bit(both: list[Findings]) ->
     assert both[0]["resumed"] == both[0]["normalised"]
 
 
+def test_a_strategy_masks_in_every_copy_and_is_refused_where_weights_are_spread(
+    alone: Findings, both: list[Findings]
+) -> None:
+    if isinstance(both[0]["masked"], str):
+        assert "cannot be masked while the weights are spread" in both[0]["masked"]
+    else:
+        assert both[0]["masked"]["weights"] == pytest.approx(alone["masked"]["weights"], abs=1e-4)
+        assert both[0]["masked"]["first"] == [[[0.0] * 3] * 3] * 3
+    assert both[0]["masked"] == both[1]["masked"]
+
+
 def test_every_image_counts_once_in_an_evaluation(alone: Findings, both: list[Findings]) -> None:
     assert alone["evaluated"][2] == 45
     assert both[0]["evaluated"] == pytest.approx(alone["evaluated"], rel=1e-12)

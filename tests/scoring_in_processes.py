@@ -20,14 +20,13 @@ from prunecli.calibration.observing import Losses, Scene
 from prunecli.criteria.contract import CRITERIA
 from prunecli.graph.channel_graph import build_graph
 from prunecli.processes import current, leave
-from prunecli.scoring.filter_scores import needs_of, score_filters
+from prunecli.scoring.filter_scores import FilterScores, needs_of, score_filters
+from prunecli.workflows.calibrating import of_main
 
 LOOKING = [name for name in CRITERIA if CRITERIA[name].needs_data]
 SHAPE = (3, 8, 8)
 IMAGES, BATCH = 23, 4
 """More than hrank and chip look at; six batches, the last of three images."""
-
-Scores = dict[str, dict[str, Tensor | None]]
 
 
 class Undecided(networks.Plain):
@@ -57,7 +56,11 @@ class OnceDifferentiable(networks.Plain):
         return _Once.apply(super().forward(x))
 
 
+_images_run: list[int] = []
+
+
 def classify(model: nn.Module, images: Tensor, labels: Tensor) -> Losses:
+    _images_run.append(len(images))
     logits = model(images)
     return Losses(functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels)
 
@@ -69,7 +72,7 @@ def scored(
     batch: int = BATCH,
     dtype: torch.dtype = torch.float32,
     criteria: Sequence[str] = LOOKING,
-) -> Scores:
+) -> FilterScores:
     """Layer → criterion → scores, on random images of five classes."""
     stream = torch.Generator().manual_seed(7)
     model = networks.randomised(model, 0).to(dtype)
@@ -82,9 +85,16 @@ def scored(
     return score_filters(model, graph, criteria, gathered=found)
 
 
-def findings() -> dict[str, Scores]:
+def images_run(criterion: str) -> Tensor:
+    """(1,): how many images this process itself has run for the scores."""
+    _images_run.clear()
+    scored(networks.Plain(), criteria=[criterion])
+    return torch.tensor([sum(_images_run)])
+
+
+def findings() -> dict[str, FilterScores]:
     """Everything that is compared, by name."""
-    found = {
+    found: dict[str, FilterScores] = {
         "single precision": scored(networks.Plain()),
         "double precision": scored(networks.Plain(), dtype=torch.float64),
         "called several times": scored(networks.SharedLayer(), dtype=torch.float64),
@@ -95,6 +105,10 @@ def findings() -> dict[str, Scores]:
         # Batches of 3, 3, 3 and 1, which the second process runs.
         "lost in one": scored(Undecided(), images=10, batch=3),
     }
+    index, other = current().index, None if current().main else torch.ones(2)
+    own = {"layer": {"l1": torch.tensor([0.5, index]), "apoz": other, "l2": torch.full((3,), torch.nan)}}
+    found["of the main one"] = of_main(own, current(), device=torch.device("cpu"))
+    found["images run"] = {"layer": {name: images_run(name) for name in ("taylor", "grasp", "movement")}}
     kept = patches.PATCHES, uniting.BUNDLE
     patches.PATCHES, uniting.BUNDLE = 7, 50  # numbers at a time: less than most tensors have
     found["few patches"] = scored(networks.Plain(), criteria=["thinet", "cp_lasso", "cap", "taylor", "snip"])

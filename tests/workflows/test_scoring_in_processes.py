@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import scoring_in_processes
 import torch
-from scoring_in_processes import LOOKING, Scores
+from scoring_in_processes import LOOKING
 
 from prunecli.checkpoints import sample_models
+from prunecli.scoring.filter_scores import FilterScores
 from prunecli.workflows.calibration_request import Calibration
 from prunecli.workflows.opening import Opening
 from prunecli.workflows.score import score
@@ -50,13 +51,13 @@ def launched(*command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def alone() -> dict[str, Scores]:
+def alone() -> dict[str, FilterScores]:
     """What one process finds."""
     return scoring_in_processes.findings()
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Scores]]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, FilterScores]]:
     """What each of two processes finds."""
     pytest.importorskip("accelerate")
     folder = tmp_path_factory.mktemp("both")
@@ -66,7 +67,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Scores]]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_find_the_scores_of_one(
-    alone: dict[str, Scores], both: list[dict[str, Scores]], case: str
+    alone: dict[str, FilterScores], both: list[dict[str, FilterScores]], case: str
 ) -> None:
     compared = set()
     for layer, members in alone[case].items():
@@ -87,7 +88,7 @@ def test_two_processes_find_the_scores_of_one(
 
 @pytest.mark.parametrize("case", CASES)
 def test_both_processes_have_the_same_scores_to_the_last_bit(
-    both: list[dict[str, Scores]], case: str
+    both: list[dict[str, FilterScores]], case: str
 ) -> None:
     first, second = (each[case] for each in both)
     assert first.keys() == second.keys()
@@ -97,22 +98,38 @@ def test_both_processes_have_the_same_scores_to_the_last_bit(
             assert scores is other is None or torch.equal(scores, other), (layer, name)
 
 
-def test_every_criterion_that_looks_at_the_network_is_among_them(both: list[dict[str, Scores]]) -> None:
+def test_every_criterion_that_looks_at_the_network_is_among_them(both: list[dict[str, FilterScores]]) -> None:
     found = both[1]["single precision"]["conv1"]
     assert set(found) == set(LOOKING)
     assert not [name for name, scores in found.items() if scores is None]
 
 
-def test_a_layer_that_one_process_has_lost_is_lost_in_all(both: list[dict[str, Scores]]) -> None:
+def test_a_layer_that_one_process_has_lost_is_lost_in_all(both: list[dict[str, FilterScores]]) -> None:
     for found in both:
         assert found["lost in one"]["conv2"]["taylor"] is None
         assert found["lost in one"]["conv1"]["taylor"] is not None
 
 
-def test_all_processes_know_that_there_is_no_second_derivative(both: list[dict[str, Scores]]) -> None:
+def test_all_processes_know_that_there_is_no_second_derivative(both: list[dict[str, FilterScores]]) -> None:
     for found in both:
         assert found["no second derivative"]["conv1"]["grasp"] is None
         assert found["no second derivative"]["conv1"]["taylor"] is not None
+
+
+def test_each_process_runs_its_share_and_all_images_of_what_is_not_shared(
+    both: list[dict[str, FilterScores]],
+) -> None:
+    run = [{name: int(count) for name, count in each["images run"]["layer"].items()} for each in both]
+    # Of six batches of 4, 4, 4, 4, 4 and 3 images every other one; the Hessian takes two passes.
+    assert run == [{"taylor": 12, "grasp": 24, "movement": 23}, {"taylor": 11, "grasp": 22, "movement": 23}]
+
+
+def test_scores_that_differ_are_those_of_the_main_process(both: list[dict[str, FilterScores]]) -> None:
+    for found in both:
+        scores = found["of the main one"]["layer"]
+        assert scores["l1"].tolist() == [0.5, 0]
+        assert scores["apoz"] is None
+        assert torch.isnan(scores["l2"]).all()
 
 
 def test_the_command_shares_its_images_and_says_what_it_says_alone() -> None:

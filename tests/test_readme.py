@@ -43,6 +43,8 @@ def test_the_commands_print_what_is_shown_and_the_python_runs(folder):
     assert 0.3 < float(reduction) < 0.6
     assert equivalent == "True"
     assert not names["network"].training
+    assert names["tuned"].after.accuracy > 90
+    assert names["tuned"].settings["schedule"] == "one-cycle"
 
 
 @pytest.mark.parametrize(("heading", "kind"), [("Criteria", "criteria"), ("Strategies", "strategies")])

@@ -5,18 +5,16 @@ Code runs only where the user names it: a checkpoint that says "file/net.py:fact
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from prunecli.architectures.architecture import Architecture
-from prunecli.errors import InputRefused, PrunecliError, WrongUse, nearest
+from prunecli.errors import InputRefused, WrongUse
+from prunecli.user_code import function_in, run_file
 
 Factory = Callable[[], nn.Module]
 
@@ -45,13 +43,7 @@ def from_factory(spec: str, *, input_shape: Sequence[int]) -> tuple[nn.Module, A
     path = Path(location)
     if not path.is_file():
         raise InputRefused(f"no file {location!r}", hints=["the part before the colon is a Python file"])
-    module = _import_file(path.resolve())
-    factory = getattr(module, word, None)
-    if not callable(factory):
-        valid = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
-        near = nearest(word, valid)
-        hints = [f"did you mean {near!r}?"] if near else []
-        raise InputRefused(f"{location} has no function {word!r}", hints=hints)
+    factory = function_in(run_file(path), spec)
     name = _free_name(path.resolve(), word)
     _TRUSTED[name] = _Trusted(path.resolve(), _checked(factory, spec))
     return _TRUSTED[name].factory().eval(), Architecture(name, {}, tuple(input_shape))
@@ -67,27 +59,6 @@ def trusted_factory(architecture: Architecture) -> Factory:
             hints=["code from a checkpoint is not run by itself", f"give it with: --model PATH/{spec}"],
         )
     return known.factory
-
-
-def _import_file(path: Path) -> ModuleType:
-    """Run `path` as a module that can import its neighbours."""
-    name = f"prunecli_user_{path.stem}_{abs(hash(path)):x}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    if specification is None or specification.loader is None:
-        raise InputRefused(f"{path.name} cannot be imported", hints=["it must be a Python file, *.py"])
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
-    try:
-        specification.loader.exec_module(module)
-    except PrunecliError:
-        raise
-    except Exception as error:
-        del sys.modules[name]
-        raise InputRefused(f"{path.name} failed on import: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
 
 
 def _checked(factory: Callable[[], Any], spec: str) -> Factory:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunecli.cli.names import registry
 from prunecli.errors import WrongUse, nearest
+from prunecli.user_code import names_code
 
 if TYPE_CHECKING:
     from typer._click.core import Parameter
@@ -23,8 +25,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_PATHS = ("checkpoint", "plan", "plan_out", "output", "save", "scores", "plot", "plot_ranks", "report")
-_NEVER = ("trust_pickle", "help")
+_PATHS = (
+    *("checkpoint", "plan", "plan_out", "output", "save", "scores", "plot", "plot_ranks", "report"),
+    *("teacher", "checkpoint_dir"),
+)
+# A file that lies beside a checkpoint must not run code, and what belongs to one run is no habit.
+_NEVER = ("trust_pickle", "model", "resume", "help")
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,8 @@ def check(found: Configuration, known: Iterable[Parameter]) -> None:
     names -= {name.replace("_", "-") for name in _NEVER}
     for key in found.values:
         plain = key.replace("_", "-")
-        if plain == "trust-pickle":
-            raise WrongUse(
-                f"trust-pickle cannot be set in {found.label}",
-                hints=["give --trust-pickle on the command line"],
-            )
+        if plain.replace("-", "_") in _NEVER:
+            raise _not_here(plain, found)
         if plain not in names:
             near = nearest(plain, names)
             hints = [f"did you mean {near!r}?"] if near else []
@@ -142,15 +145,25 @@ def _given(value: Any, param: Parameter, found: Configuration) -> Any:
     return texts if param.multiple else ",".join(texts)
 
 
+def _not_here(what: str, found: Configuration) -> WrongUse:
+    option = "data" if what.startswith("data") else what
+    return WrongUse(f"{what} cannot be set in {found.label}", hints=[f"give --{option} on the command line"])
+
+
+def _is_code(data: str) -> bool:
+    """Whether a data specification is a function of somebody's own, not a source by its name."""
+    head = data.partition(":")[0]
+    return head == "own" or (head not in registry("data") and names_code(data))
+
+
 def _resolved(text: str, name: str, found: Configuration) -> str:
     """Paths of the file seen from the current folder; everything else as it stands."""
     folder = found.path.parent if found.path else Path()
     if name in _PATHS:
         return text if text == "-" else os.path.relpath(folder / Path(text).expanduser())
-    if name == "model":
-        path, _, factory = text.rpartition(":")
-        return f"{os.path.relpath(folder / path)}:{factory}"
     if name == "data":
+        if _is_code(text):
+            raise _not_here("data that is code", found)
         *head, last = text.split(":", 2)
         if len(head) == 2 or (not head and (folder / last).is_dir()):
             return ":".join([*head, os.path.relpath(folder / last)])

@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from prunecli.cli import options
+from prunecli.processes import launched
 
 if TYPE_CHECKING:
     from prunecli.workflows.calibration_request import Calibration
@@ -76,9 +77,9 @@ def command_line() -> str:
 
 def resuming_line(folder: str) -> str:
     """The command as it was typed, going on with the run that is kept in `folder`."""
-    return (
-        command_line() if "--resume" in sys.argv else f"{command_line()} {shlex.join(['--resume', folder])}"
-    )
+    said = any(word.partition("=")[0] == "--resume" for word in sys.argv)
+    line = command_line() if said else f"{command_line()} {shlex.join(['--resume', folder])}"
+    return f"by the same launcher, -m {line}" if launched()[1] > 1 else line
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -205,8 +205,8 @@ Recalibrate = Annotated[
     int | None,
     option(
         "--recalibrate",
-        help="Batches on which batch norms are measured again before training; 0 for none. Unsaid: 10 for "
-        "a pruned network.",
+        help="Batches on which batch norms are measured again after a cut; 0 for none. Unsaid: 10 where "
+        "channels were removed.",
         metavar="N",
         parse=whole(0),
         section=TRAINING,

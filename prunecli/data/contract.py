@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from prunecli.data.shapes import ImageShape
-from prunecli.data.splits import Split
 from prunecli.progress import Progress, silent
 from prunecli.registry import Registry
+
+if TYPE_CHECKING:
+    from prunecli.data.splits import Split
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from prunecli.data.contract import DATA_SOURCES, DataParts, DataRequest
 from prunecli.data.shapes import ImageShape, check_shape
 from prunecli.data.splits import DataSet, Split
 from prunecli.data.splitting import stratified_share, take
-from prunecli.data.user_code import NoSuchModule, names_code
 from prunecli.errors import InputRefused, WrongUse, nearest
 from prunecli.progress import Progress, silent
+from prunecli.user_code import NoSuchModule, names_code
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,8 @@ from typing import Any
 from prunecli.data.contract import DataParts, DataRequest, data_source
 from prunecli.data.items import parts_of_items
 from prunecli.data.shapes import in_words
-from prunecli.data.user_code import load_function, names_code
 from prunecli.errors import InputRefused, PrunecliError, WrongUse
+from prunecli.user_code import load_function, names_code
 
 _FORM = "valid: FILE.py:FUNCTION or package.module:FUNCTION"
 _GIVES = "it gives DataParts, (train, test) or (train, validation, test)"

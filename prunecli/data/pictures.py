@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +17,8 @@ from prunecli.data.shapes import ImageShape
 from prunecli.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
@@ -131,6 +132,8 @@ def for_each(
 @cache
 def _pool(process: int) -> ThreadPoolExecutor:
     """One pool a process: threads do not survive a fork, hence the number."""
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(max_workers=_workers(), thread_name_prefix=f"decode-{process}")
 
 

@@ -18,6 +18,7 @@ from prunecli.progress import Progress, silent
 from prunecli.training.batches import Batches, Share, floating_dtype
 from prunecli.training.device import memory_in_words, pick_device
 from prunecli.training.forward import check_fit, logits_of
+from prunecli.training.layouts import lay_out, layout_kept
 from prunecli.training.states import modes_kept
 
 
@@ -54,7 +55,7 @@ def evaluate(
     """
     processes = current()
     place = processes.place(pick_device(device))
-    with memory_in_words(batch_size), modes_kept(model):
+    with memory_in_words(batch_size), modes_kept(model), layout_kept(model):
         model.to(place).eval()
         batches = Batches(
             split,
@@ -66,6 +67,7 @@ def evaluate(
             share=Share(processes.index, processes.count),
         )
         check_fit(model, batches, classes=split.classes)
+        lay_out(model, batches.first(2)[0])
         found = evaluate_batches(model, batches, processes=processes, progress=progress)
     if not math.isfinite(found.loss):
         raise WorkFailed(f"the loss on {found.images} images is {found.loss}, not a finite number")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from prunecli.data import Split, TrainingData
 from prunecli.errors import Interrupted, PrunecliError, WorkFailed, WrongUse
 from prunecli.interruption import finishing_steps, requested
-from prunecli.processes import Processes, current
+from prunecli.processes import Processes, current, sharding_wanted
 from prunecli.progress import Progress, silent
 from prunecli.training.augmentation import EpochPlan, plan_epoch
 from prunecli.training.batches import Batches, Mixing, Share, floating_dtype
@@ -21,6 +21,7 @@ from prunecli.training.evaluation import Evaluation, evaluate_batches
 from prunecli.training.forward import check_fit
 from prunecli.training.freezing import gradients_kept
 from prunecli.training.hooks import Hooks
+from prunecli.training.layouts import lay_out, layout_kept
 from prunecli.training.logs import Logs
 from prunecli.training.losses import ADVICE, LossLog
 from prunecli.training.replicas import (
@@ -72,6 +73,7 @@ def fit(
     with (
         memory_in_words(settings.batch_size),
         modes_kept(model),
+        layout_kept(model),
         gradients_kept(model),
         _own_random_numbers(place),
         finishing_steps(),
@@ -122,6 +124,8 @@ class _Run:
         self.validation = self._batches(data.validation, data, model, size=max(256, settings.batch_size))
         model.eval()
         check_fit(model, self.train, classes=len(data.classes))
+        if not sharding_wanted():  # shards must lie plainly
+            lay_out(model, self.train.first(2)[0])
         self.stepper = Stepper(
             model,
             self.train,

@@ -16,6 +16,7 @@ from prunecli.training.augmentation import plan_epoch
 from prunecli.training.batches import Batches, Share, floating_dtype
 from prunecli.training.device import memory_in_words, pick_device
 from prunecli.training.forward import check_fit
+from prunecli.training.layouts import lay_out, layout_kept
 from prunecli.training.replicas import average_batch_norms
 from prunecli.training.states import modes_kept, restore, snapshot
 
@@ -49,7 +50,7 @@ def recalibrate_batch_norm(
             f"batch norms cannot be recalibrated on {batches} batches", hints=["valid: at least 1"]
         )
     momenta = [layer.momentum for layer in layers]
-    with memory_in_words(batch_size), modes_kept(model):
+    with memory_in_words(batch_size), modes_kept(model), layout_kept(model):
         model.to(place).eval()
         source = Batches(
             split,
@@ -61,6 +62,7 @@ def recalibrate_batch_norm(
             share=Share(processes.index, processes.count),
         )
         check_fit(model, source, classes=split.classes)
+        lay_out(model, source.first(2)[0])
         before = snapshot(model)
         try:
             for layer in layers:

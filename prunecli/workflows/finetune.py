@@ -11,7 +11,6 @@ from typing import Any
 from torch import nn
 
 from prunecli.errors import InputRefused, WrongUse
-from prunecli.processes import is_main
 from prunecli.progress import Progress, remark, silent
 from prunecli.reports.pictures import training_curves
 from prunecli.training.evaluation import Evaluation, evaluate
@@ -112,8 +111,7 @@ def finetune(
         done = run.judged(run.train(kept), kept)
         done = replace(done, output=run.write(done.after, output, force=force))
         document = done.document()
-        if is_main():
-            kept_beside.write("finetune", {**document, "notes": list(done.notes)}, plot=training_curves)
+        kept_beside.write("finetune", {**document, "notes": list(done.notes)}, plot=training_curves)
         kept.finish({name: document[name] for name in ("best", "before", "recalibrated", "after")})
         return done
 

@@ -25,7 +25,7 @@ from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import make_plan
 from prunecli.training.batches import Batches, floating_dtype
-from prunecli.training.device import memory_in_words, pick_device
+from prunecli.training.device import memory_in_words
 from prunecli.workflows.calibrating import Scorer, classify
 
 LayerOutputs = Mapping[str, Tensor]
@@ -42,7 +42,7 @@ def judge(
     """
     whole, graph = scorer.opened.model, scorer.graph
     held_out = scorer.held_out().batches(
-        scorer.calibration.batch_size, device=pick_device(scorer.opening.device), dtype=floating_dtype(whole)
+        scorer.calibration.batch_size, device=scorer.device, dtype=floating_dtype(whole)
     )
     with memory_in_words(held_out.batch_size):
         before = _image_by_image(whole, held_out)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunecli import documents
 from prunecli.errors import WrongUse, nearest
+from prunecli.processes import is_main
 from prunecli.reports.pictures import check_picture, write_picture
 from prunecli.reports.writing import check_report, write_report
 from prunecli.version import __version__
@@ -65,7 +66,9 @@ class Keepsakes:
         plot: Callable[[Document], Figure],
         ranks: Callable[[], Figure] | None = None,
     ) -> None:
-        """Write what was asked for of the result of the command `name`."""
+        """Write what was asked for of the result of the command `name`; one process of several does."""
+        if not is_main():
+            return
         if self.plot is not None:
             write_picture(plot(document), self.plot, force=self.force)
         if self.plot_ranks is not None and ranks is not None:

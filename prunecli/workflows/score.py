@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.processes import is_main
 from prunecli.progress import Progress, silent
 from prunecli.reports.pictures import score_distributions
 from prunecli.scoring.filter_scores import FilterScores
@@ -85,7 +86,7 @@ def score(
         scorer = open_scorer(opening, criteria, calibration=calibration, seed=seed, progress=progress)
         told = tell_calibration(scorer, progress)
         filters = scorer.score()
-        output = None if save is None else save_scores(save, filters, scorer, force=force)
+        output = save_scores(save, filters, scorer, force=force) if save and is_main() else None
         result = ScoreResult(
             opened=scorer.opened,
             graph=scorer.graph,

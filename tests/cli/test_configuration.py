@@ -118,6 +118,23 @@ def test_trust_is_never_configured(cli, workflows, configured, monkeypatch, key)
     assert workflows["inspect"].opening.trust_pickle is None
 
 
+@pytest.mark.parametrize(
+    "line", ['model = "net.py:build"', 'data = "set.py:make"', 'data = "own:set.py:make"', 'resume = "a.run"']
+)
+def test_what_runs_code_or_belongs_to_one_run_is_never_configured(cli, workflows, configured, line):
+    configured(f"[tool.prunecli]\n{line}\n")
+    outcome = cli("evaluate", "m.pt")
+    assert outcome.code == 2
+    assert "cannot be set in [tool.prunecli] of ../../pyproject.toml" in outcome.err
+    assert not workflows["evaluate"].calls
+
+
+def test_data_by_the_name_of_its_source_is_configured(cli, workflows, configured):
+    configured('[tool.prunecli]\ndata = "torchvision:CIFAR10"\n')
+    assert cli("evaluate", "m.pt").code == 0
+    assert workflows["evaluate"].given["data"] == "torchvision:CIFAR10"
+
+
 def test_a_wrong_value_says_where_it_stands(cli, workflows, configured, monkeypatch):
     configured("[tool.prunecli]\nratio = 7\n")
     assert "not '7' (in [tool.prunecli] of ../../pyproject.toml)" in cli("prune", "m.pt").err

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from prunecli.data import open_data
-from prunecli.data.user_code import names_code
 from prunecli.errors import InputRefused, WrongUse
+from prunecli.user_code import names_code
 
 CODE = """
 import torch

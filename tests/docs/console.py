@@ -1,8 +1,9 @@
 """Console blocks of the documentation: their commands run in this process, their lines compared.
 
 A block is `$ command` lines, each followed by lines that the command must print, on either stream, in any
-order. `...` stands for lines left out, `[exit N]` for an exit code other than 0. Figures that depend on the
-machine (decimals, sums, times) are compared as figures, not by their value.
+order. `...` stands for lines left out, `[exit N]` for an exit code other than 0, `^C` for a Ctrl-C in the
+second epoch of a training. Figures that depend on the machine (decimals, sums, times) are compared as
+figures, not by their value.
 """
 
 from __future__ import annotations
@@ -10,12 +11,20 @@ from __future__ import annotations
 import io
 import re
 import shlex
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+import pytest
+
+from prunecli import interruption
 from prunecli.cli.run import run
 
 EPOCH_ROW = re.compile(r"\d+ #")
+# An epoch of the digits has ten steps.
+STEPS_BEFORE_CTRL_C = 12
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,7 @@ class Shown:
     command: str
     lines: tuple[str, ...]
     exit_code: int
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,27 @@ def shown(text: str) -> list[Shown]:
 
 def _shown(command: str, lines: list[str]) -> Shown:
     codes = [int(line[6:-1]) for line in lines if re.fullmatch(r"\[exit \d+\]", line)]
-    kept = tuple(line for line in lines if not line.startswith("[exit "))
-    return Shown(command, kept, codes[0] if codes else 0)
+    kept = tuple(line for line in lines if not line.startswith("[exit ") and line != "^C")
+    return Shown(command, kept, codes[0] if codes else 0, interrupted="^C" in lines)
+
+
+@contextmanager
+def ctrl_c(after: int = STEPS_BEFORE_CTRL_C) -> Iterator[None]:
+    """Inside, a training is asked to stop during step `after` (from 1), as the signal handler would."""
+    from prunecli.training.stepping import Stepper
+
+    change, done = Stepper.change, 0
+
+    def changed(self: Stepper, lr: float) -> None:
+        nonlocal done
+        change(self, lr)
+        done += 1
+        if done == after:
+            assert interruption.note(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stepper, "change", changed)
+        yield
 
 
 def comparable(line: str) -> str:
@@ -82,18 +111,19 @@ def execute(command: str) -> Ran:
 
 
 def _stage(arguments: list[str], piped: bytes) -> tuple[int, bytes, str]:
-    before = sys.stdin, sys.stdout, sys.stderr
+    before = sys.stdin, sys.stdout, sys.stderr, sys.argv
     output, notes = io.BytesIO(), io.BytesIO()
     try:
         sys.stdin = io.TextIOWrapper(io.BytesIO(piped))
         sys.stdout = io.TextIOWrapper(output, encoding="utf-8", write_through=True)
         sys.stderr = io.TextIOWrapper(notes, encoding="utf-8", write_through=True)
+        sys.argv = ["prunecli", *arguments]
         code = run(arguments)
         sys.stdout.flush()
         sys.stderr.flush()
         return code, output.getvalue(), notes.getvalue().decode()
     finally:
-        sys.stdin, sys.stdout, sys.stderr = before
+        sys.stdin, sys.stdout, sys.stderr, sys.argv = before
 
 
 def faults(block: str, *, absent: tuple[str, ...] = ()) -> list[str]:
@@ -102,7 +132,8 @@ def faults(block: str, *, absent: tuple[str, ...] = ()) -> list[str]:
     for item in shown(block):
         if any(name in item.command for name in absent):
             continue
-        ran = execute(item.command)
+        with ctrl_c() if item.interrupted else nullcontext():
+            ran = execute(item.command)
         if ran.exit_codes[-1] != item.exit_code or any(ran.exit_codes[:-1]):
             found.append(f"{item.command}: exit {ran.exit_codes}, not {item.exit_code}: {ran.notes}")
         lines = ran.lines

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 
+from docs.console import ctrl_c
 from docs.console import execute as run_command
 from docs.markdown import ROOT, blocks, table
 
@@ -40,6 +41,29 @@ def test_the_keys_of_the_checkpoint_document_are_listed(tmp_path, monkeypatch):
     assert ran.exit_codes == (0,)
     assert list(read_checkpoint("small.safetensors").document) == listed
     assert set(listed) - {"plan"} <= set(read_checkpoint(default_sample()).document)
+
+
+def test_the_keys_of_the_state_of_a_run_are_listed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    listed = {key for row in table(PAGE, "The state of a run") for key in re.findall(r"`(\w+)`", row[0])}
+    with ctrl_c():
+        ran = run_command("prunecli finetune --data digits --epochs 3 --ema-decay 0.9 -o tuned.safetensors")
+    assert ran.exit_codes == (130,)
+    state = read_checkpoint("tuned.safetensors.run/state.safetensors")
+    assert set(state.document) == listed | {"schema", "version"}
+    text = PAGE.read_text(encoding="utf-8").partition("## The state of a run")[2].partition("\n|")[0]
+    assert {name.partition("/")[0] for name in state.tensors} | {"process"} == set(
+        re.findall(r"`(\w+)/(?:NAME|PARAMETER/KEY|INDEX/NAME|…)`", text)
+    )
+
+
+def test_the_files_of_the_trainer_that_are_named_exist():
+    folder = ROOT / "prunecli" / "training"
+    there = {f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir()}
+    rows = [row[0] for row in table(PAGE, "Training")]
+    listed = {name for row in rows for name in re.findall(r"`([\w./]+)`", row)}
+    assert listed <= there
+    assert len(listed) > 20
 
 
 def test_the_numbers_are_those_of_the_code():

@@ -49,6 +49,7 @@ def test_every_example_is_tested():
         "A coupling rule",
         "A data source",
         "An exporter",
+        "Your own images, without a package",
         "An architecture source",
         "A strategy",
     }
@@ -121,6 +122,20 @@ def test_a_data_source(added):
     assert entry["caption"].startswith("Upright and level stripes")
     with pytest.raises(InputRefused):
         open_data("stripe")
+
+
+def test_images_of_a_file_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(EXAMPLES["Your own images, without a package"].text)
+    data = open_data("mine.py:gradients", image_shape=(1, 8, 8))
+    assert (len(data.train), len(data.validation), len(data.test)) == (26, 4, 10)
+    right, down = (data.test.pixels(torch.tensor([index]))[0, 0].int() for index in (0, 1))
+    assert [int(label) for label in data.test.labels[:2]] == [0, 1]
+    assert (right.diff(dim=1) > 0).all()
+    assert (down.diff(dim=0) > 0).all()
+    refused = run_command("prunecli evaluate --data mine.py:gradients")
+    assert refused.exit_codes == (3,)
+    assert "the data has 2 classes and the model 10 outputs" in refused.notes
 
 
 def test_an_exporter(added, tmp_path):

@@ -31,8 +31,13 @@ def load_function(spec: str) -> Callable[..., Any]:
 
     Raises InputRefused when the file, the module or the name in it is missing, or when the code raises.
     """
+    location = spec.rpartition(":")[0]
+    return function_in(run_file(Path(location)) if location.endswith(".py") else _imported(location), spec)
+
+
+def function_in(module: ModuleType, spec: str) -> Callable[..., Any]:
+    """The function that `spec` names in `module`; InputRefused, with the nearest, when it is not there."""
     location, _, word = spec.rpartition(":")
-    module = _run_file(Path(location)) if location.endswith(".py") else _imported(location)
     function = getattr(module, word, None)
     if not callable(function):
         valid = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
@@ -43,8 +48,8 @@ def load_function(spec: str) -> Callable[..., Any]:
     return found
 
 
-def _run_file(path: Path) -> ModuleType:
-    """Run `path` as a module that can import its neighbours."""
+def run_file(path: Path) -> ModuleType:
+    """Run `path` as a module that can import its neighbours; InputRefused when it is absent or fails."""
     path = path.expanduser()
     if not path.is_file():
         raise InputRefused(f"no file '{path}'", hints=["the part before the colon is a Python file"])

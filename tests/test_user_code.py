@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from prunecli.data.user_code import NoSuchModule, load_function, names_code
 from prunecli.errors import InputRefused
+from prunecli.user_code import NoSuchModule, load_function, names_code
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ batch, looks at every loss and keeps its record; of its CPU time the whole call 
 before the first step, the validation on two images and the copies of the best state.
 
 `bare`      the shortest loop that trains; it checks nothing, it records nothing.
+`bare-last` the same by somebody who knows this processor: weights with channels last, a fused optimiser. That
+            is what `fit` chooses by itself, and the peers would have to be told.
 `timm`      the step of timm's training script by its parts: `ClassificationTask` with its loss, the factories
             of optimiser and scheduler, `AverageMeter`. In place of its loader, which collates image by image,
             the look-up by index; one parameter group; no clipping, no mixed precision, no log lines.
@@ -143,18 +145,34 @@ def shuffled(images: Tensor, labels: Tensor, batch: int) -> Iterator[tuple[Tenso
         yield images[chosen], labels[chosen]
 
 
-def sgd(model: nn.Module, trial: Trial) -> torch.optim.Optimizer:
+def sgd(model: nn.Module, trial: Trial, *, fused: bool | None = None) -> torch.optim.Optimizer:
     """The optimiser of `fit`, over all parameters."""
     return torch.optim.SGD(
-        model.parameters(), lr=trial.lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True
+        model.parameters(),
+        lr=trial.lr,
+        momentum=MOMENTUM,
+        weight_decay=WEIGHT_DECAY,
+        nesterov=True,
+        fused=fused,
     )
 
 
-def bare(trial: Trial, *, ema: bool = False) -> Speed:
+def bare_last(trial: Trial) -> Speed:
+    """The shortest loop with what `fit` does by itself: channels last, a fused optimiser."""
+    return bare(trial, layout=torch.channels_last, fused=True)
+
+
+def bare(
+    trial: Trial,
+    *,
+    ema: bool = False,
+    layout: torch.memory_format = torch.contiguous_format,
+    fused: bool | None = None,
+) -> Speed:
     """The shortest loop that trains."""
-    model = fresh_model().to(trial.device).train()
+    model = fresh_model().to(trial.device, memory_format=layout).train()
     images, labels = ready_images(trial)
-    optimiser = sgd(model, trial)
+    optimiser = sgd(model, trial, fused=fused)
     trained = [each for each in model.state_dict().values() if each.is_floating_point()]
     averaged = [each.clone() for each in trained]
     clock = Clock(trial.device)
@@ -321,7 +339,12 @@ OURS: dict[str, dict[str, Any]] = {
     "fit, augment cifar": {"augment": "cifar"},
     "fit, EMA": {"ema_decay": EMA_DECAY},
 }
-PEERS: dict[str, Callable[..., Speed]] = {"bare": bare, "timm": by_timm, "trainer": by_trainer}
+PEERS: dict[str, Callable[..., Speed]] = {
+    "bare": bare,
+    "bare-last": bare_last,
+    "timm": by_timm,
+    "trainer": by_trainer,
+}
 AVERAGING = ("bare", "timm")
 """The peers that have an average of the weights to set against ours."""
 

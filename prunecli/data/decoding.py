@@ -96,15 +96,16 @@ def cut_out(
 ) -> Block:
     """A part of one image, resized to (C, H, W) bytes of `shape`: bilinear, with antialiasing.
 
-    `box` is left, top, width and height of the part as shares of the image's width and height. With
-    `exact` the whole image must have that shape.
+    `box` is left, top, width and height of the part as shares of an image of the wanted shape's aspect; of
+    an image of another aspect the part has the same share of the area and the same aspect in pixels, as far
+    as it fits. With `exact` the whole image must have the wanted shape.
     """
     import numpy as np
     from PIL.Image import Resampling
 
     _check_exact(native_shape(image, name), shape, exact=exact, name=name)
     channels, height, width = shape
-    left, top, wide, high = box
+    left, top, wide, high = _of_aspect(box, (width / height) / (image.width / image.height))
     # A JPEG file can be decoded at 1/2, 1/4 or 1/8: taken where twice the wanted size is left, so that the
     # resampling still has something to average. Photographs of many megapixels cost a fraction then.
     image.draft(None, (_times(2 * width, wide), _times(2 * height, high)))
@@ -117,6 +118,21 @@ def cut_out(
     )
     pixels = np.asarray(image.resize((width, height), Resampling.BILINEAR, box=corners))
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _of_aspect(box: Sequence[float], stretch: float) -> tuple[float, float, float, float]:
+    """A box for an image whose width over height is that of the box's own image divided by `stretch`."""
+    left, top, wide, high = box
+    new_wide, new_high = wide * math.sqrt(stretch), high / math.sqrt(stretch)
+    longest = max(1.0, new_wide, new_high)
+    new_wide, new_high = new_wide / longest, new_high / longest
+    return _moved(left, wide, new_wide), _moved(top, high, new_high), new_wide, new_high
+
+
+def _moved(start: float, length: float, new_length: float) -> float:
+    """Where a part of another length begins, with the same share of what is left over before it."""
+    share = start / (1 - length) if length < 1 else 0.5
+    return share * (1 - new_length)
 
 
 def _times(wanted: int, share: float) -> int:

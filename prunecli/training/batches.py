@@ -112,7 +112,7 @@ class Batches:
         start: int = 0,
         mixing: Mixing | None = None,
         before: Callable[[int], None] = nothing,
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """The images in the plan's order, augmented as it says, from step `start` (from 0) on.
 
         `before(step)` is called before anything of that step is drawn from torch's global generator: what

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -186,16 +186,17 @@ class _Run:
             before=self._seed,
         )
         self.stepper.begin_epoch()
-        while self.step < steps:
-            loss, images = self.stepper.losses_of(batches, self.step)
-            self._look_at(loss, images)
-            lr = self._lr(self.epoch * steps + self.step)
-            self.stepper.change(lr)
-            self.step += 1
-            self.seconds = time.perf_counter() - begun
-            if self.telling.due() or self.step == steps:
-                self._report(lr)
-            self._keep_if_due()
+        with closing(batches):  # whatever ends the epoch early, nothing is read ahead any more
+            while self.step < steps:
+                loss, images = self.stepper.losses_of(batches, self.step)
+                self._look_at(loss, images)
+                lr = self._lr(self.epoch * steps + self.step)
+                self.stepper.change(lr)
+                self.step += 1
+                self.seconds = time.perf_counter() - begun
+                if self.telling.due() or self.step == steps:
+                    self._report(lr)
+                self._keep_if_due()
         self.losses.look()
 
     def _plan(self) -> EpochPlan:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from prunecli.data import decoding
-from prunecli.data.decoding import UnreadableImage, cut_out, native_shape, read_image, to_pixels
+from prunecli.data.decoding import UnreadableImage, _of_aspect, cut_out, native_shape, read_image, to_pixels
 from prunecli.errors import InputRefused
 
 
@@ -214,3 +214,22 @@ def test_bytes_in_memory_are_read_too() -> None:
     Image.fromarray(_noise()).save(file, format="PNG")
     file.seek(0)
     assert read_image(file, "bytes", lambda image: image.size) == (32, 32)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (64, 256), (96, 96)])
+def test_a_part_has_its_share_of_the_area_and_its_aspect_in_pixels_whatever_the_file(
+    size: tuple[int, int],
+) -> None:
+    width, height = size
+    wanted = (100, 80)
+    box = (0.3, 0.1, 0.4, 0.25)
+    left, top, wide, high = _of_aspect(box, (wanted[0] / wanted[1]) / (width / height))
+    assert wide * high == pytest.approx(0.4 * 0.25)
+    assert (wide * width) / (high * height) == pytest.approx((0.4 * wanted[0]) / (0.25 * wanted[1]))
+    assert left / (1 - wide) == pytest.approx(0.3 / 0.6)
+    assert top / (1 - high) == pytest.approx(0.1 / 0.75)
+
+
+def test_a_part_that_does_not_fit_is_made_smaller_and_a_whole_image_is_cut_in_the_middle() -> None:
+    assert _of_aspect((0, 0, 1, 1), 0.25) == pytest.approx((0.375, 0.0, 0.25, 1.0))
+    assert _of_aspect((0, 0, 1, 1), 4.0) == pytest.approx((0.0, 0.375, 1.0, 0.25))

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from prunecli.data import ImageFiles, Split
 from prunecli.data.pixels import byte_scale, scale_bytes
 from prunecli.errors import InputRefused
+from prunecli.processes import current
 from prunecli.training.augmentation import EpochPlan
 from prunecli.training.mixing import Mixing, batch_mixer
 from prunecli.training.prefetching import begun_ahead
 from prunecli.training.random_augment import random_augmenter
 from prunecli.training.sharing import WHOLE, Share
 
-__all__ = ["Batch", "Batches", "Mixing", "Share", "floating_dtype", "nothing"]
+__all__ = ["Batch", "Batches", "Mixing", "Share", "floating_dtype", "nothing", "shared_batches"]
 
 # A set that takes at most this share of the accelerator's free memory is kept there.
 _SHARE_OF_DEVICE = 0.25
@@ -148,6 +149,28 @@ class Batches:
     def _ready(self, images: Tensor, labels: Tensor) -> Batch:
         images = scale_bytes(images.to(self._device), self._shift, self._factor)
         return images.to(self._dtype), labels.to(self._device)
+
+
+def shared_batches(
+    model: nn.Module,
+    split: Split,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    batch_size: int,
+    device: torch.device,
+) -> Batches:
+    """The share of the images of `split` that this process has, in the numbers that `model` computes in."""
+    processes = current()
+    return Batches(
+        split,
+        mean=mean,
+        std=std,
+        batch_size=batch_size,
+        device=device,
+        dtype=floating_dtype(model),
+        share=Share(processes.index, processes.count),
+    )
 
 
 def floating_dtype(model: nn.Module) -> torch.dtype:

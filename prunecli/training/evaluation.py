@@ -15,7 +15,7 @@ from prunecli.data import Split
 from prunecli.errors import WorkFailed
 from prunecli.processes import Processes, current
 from prunecli.progress import Progress, silent
-from prunecli.training.batches import Batches, Share, floating_dtype
+from prunecli.training.batches import Batches, shared_batches
 from prunecli.training.device import memory_in_words, pick_device
 from prunecli.training.forward import check_fit, logits_of
 from prunecli.training.layouts import lay_out, layout_kept
@@ -57,15 +57,7 @@ def evaluate(
     place = processes.place(pick_device(device))
     with memory_in_words(batch_size), modes_kept(model), layout_kept(model):
         model.to(place).eval()
-        batches = Batches(
-            split,
-            mean=mean,
-            std=std,
-            batch_size=batch_size,
-            device=place,
-            dtype=floating_dtype(model),
-            share=Share(processes.index, processes.count),
-        )
+        batches = shared_batches(model, split, mean=mean, std=std, batch_size=batch_size, device=place)
         check_fit(model, batches, classes=split.classes)
         lay_out(model, batches.first(2)[0])
         found = evaluate_batches(model, batches, processes=processes, progress=progress)

@@ -15,7 +15,7 @@ from prunecli.interruption import finishing_steps, requested
 from prunecli.processes import Processes, current, sharding_wanted
 from prunecli.progress import Progress, silent
 from prunecli.training.augmentation import EpochPlan, plan_epoch
-from prunecli.training.batches import Batches, Mixing, Share, floating_dtype
+from prunecli.training.batches import Batches, Mixing, shared_batches
 from prunecli.training.device import memory_in_words, pick_device
 from prunecli.training.evaluation import Evaluation, evaluate_batches
 from prunecli.training.forward import check_fit
@@ -153,14 +153,13 @@ class _Run:
             self._resume(keeper.resumed)
 
     def _batches(self, split: Split, data: TrainingData, model: nn.Module, *, size: int) -> Batches:
-        return Batches(
+        return shared_batches(
+            model,
             split,
             mean=self.settings.mean or data.mean,
             std=self.settings.std or data.std,
             batch_size=size,
             device=self.device,
-            dtype=floating_dtype(model),
-            share=Share(self.processes.index, self.processes.count),
         )
 
     def _fresh_losses(self) -> LossLog:

@@ -13,7 +13,7 @@ from prunecli.data import Split
 from prunecli.errors import WrongUse
 from prunecli.processes import current
 from prunecli.training.augmentation import plan_epoch
-from prunecli.training.batches import Batches, Share, floating_dtype
+from prunecli.training.batches import Batches, shared_batches
 from prunecli.training.device import memory_in_words, pick_device
 from prunecli.training.forward import check_fit
 from prunecli.training.layouts import lay_out, layout_kept
@@ -52,15 +52,7 @@ def recalibrate_batch_norm(
     momenta = [layer.momentum for layer in layers]
     with memory_in_words(batch_size), modes_kept(model), layout_kept(model):
         model.to(place).eval()
-        source = Batches(
-            split,
-            mean=mean,
-            std=std,
-            batch_size=batch_size,
-            device=place,
-            dtype=floating_dtype(model),
-            share=Share(processes.index, processes.count),
-        )
+        source = shared_batches(model, split, mean=mean, std=std, batch_size=batch_size, device=place)
         check_fit(model, source, classes=split.classes)
         lay_out(model, source.first(2)[0])
         before = snapshot(model)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -27,8 +28,14 @@ class Bounds:
     min_channels: int = 1
     round_to: int = 1
     protect: tuple[str, ...] = ()
-    layer_ratio: Mapping[str, float] = field(default_factory=dict)
+    layer_ratio: Mapping[str, float | Fraction] = field(default_factory=dict)
     residual: str = "coupled"
+
+    def at(self, share: float) -> Bounds:
+        """The same with `share` of the layers' own ratios: they follow a schedule as the others do."""
+        part = Fraction(str(share))
+        own = {glob: Fraction(str(ratio)) * part for glob, ratio in self.layer_ratio.items()}
+        return replace(self, layer_ratio=own)
 
 
 def protected_by(graph: ChannelGraph, bounds: Bounds) -> dict[str, str]:
@@ -57,7 +64,9 @@ def produced_by(graph: ChannelGraph, group: ChannelGroup) -> list[str]:
     return [axes[m.tensor, m.axis] for m in group.members if (m.tensor, m.axis) in axes]
 
 
-def ratio_of(graph: ChannelGraph, group: ChannelGroup, bounds: Bounds, ratio: float) -> float:
+def ratio_of(
+    graph: ChannelGraph, group: ChannelGroup, bounds: Bounds, ratio: float | Fraction
+) -> float | Fraction:
     """The group's own ratio: the last glob that fits one of its layers, else `ratio`."""
     layers = produced_by(graph, group)
     fitting = [own for glob, own in bounds.layer_ratio.items() if fnmatch.filter(layers, glob)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +31,19 @@ def allocate(
     graph: ChannelGraph,
     scores: GroupScores,
     *,
-    ratio: float,
+    ratio: float | Fraction,
     bounds: Bounds | None = None,
     scope: str = "local",
     normalization: str = "mean",
+    widths: Mapping[str, int] | None = None,
 ) -> Allocation:
     """The channels to remove at `ratio`, a fraction of each group (local) or of all channels (global).
 
-    Ties go by index. Groups that the criterion cannot score are protected.
+    Ties go by index. Groups that the criterion cannot score are protected. `widths` are what groups had
+    before earlier cuts, where there were any: the ratio is of those, and what has left counts.
     """
     bounds = bounds or Bounds()
+    gone = {g.name: max(0, (widths or {}).get(g.name, g.channels) - g.channels) for g in graph.prunable}
     protected = protected_by(graph, bounds)
     for group in graph.prunable:
         if scores.get(group.name) is None:
@@ -49,9 +53,11 @@ def allocate(
     if scope == "global":
         own = {g.name: ratio_of(graph, g, bounds, -1.0) for g in groups}
         scaled = {name: normalise_scores(values, normalization) for name, values in known.items()}
-        wanted = _global_counts(groups, scaled, ratio=ratio, own=own, min_channels=bounds.min_channels)
+        wanted = _global_counts(
+            groups, scaled, ratio=ratio, own=own, gone=gone, min_channels=bounds.min_channels
+        )
     else:
-        wanted = {g.name: removed_count(ratio_of(graph, g, bounds, ratio), units=g.channels) for g in groups}
+        wanted = {g.name: _count(g, ratio_of(graph, g, bounds, ratio), gone) for g in groups}
     removed: dict[str, tuple[int, ...]] = {}
     rules: dict[str, str] = {}
     for group in groups:
@@ -60,7 +66,7 @@ def allocate(
             rules[group.name] = rule
         lowest = removal_order(known[group.name])[:count]
         removed[group.name] = tuple(sorted(int(channel) for channel in lowest))
-    return Allocation({name: gone for name, gone in removed.items() if gone}, protected, rules)
+    return Allocation({name: channels for name, channels in removed.items() if channels}, protected, rules)
 
 
 def within_bounds(wanted: int, channels: int, bounds: Bounds) -> tuple[int, str]:
@@ -73,23 +79,31 @@ def within_bounds(wanted: int, channels: int, bounds: Bounds) -> tuple[int, str]
     return channels - rounded, rule
 
 
+def _count(group: ChannelGroup, ratio: float | Fraction, gone: Mapping[str, int]) -> int:
+    """How many more leave the group when a fraction of what it once had does."""
+    before = gone[group.name]
+    return max(0, removed_count(ratio, units=group.channels + before) - before)
+
+
 def _global_counts(
     groups: list[ChannelGroup],
     scores: Mapping[str, NDArray[np.float64]],
     *,
-    ratio: float,
-    own: Mapping[str, float],
+    ratio: float | Fraction,
+    own: Mapping[str, float | Fraction],
+    gone: Mapping[str, int],
     min_channels: int,
 ) -> dict[str, int]:
     """Counts per group when all channels rank in one list; groups with a ratio of their `own` keep it."""
-    counts = {g.name: removed_count(own[g.name], units=g.channels) for g in groups if own[g.name] >= 0}
+    counts = {g.name: _count(g, own[g.name], gone) for g in groups if own[g.name] >= 0}
     ranked = [g for g in groups if g.name not in counts]
     if not ranked:
         return counts
     values = np.concatenate([scores[g.name] for g in ranked])
     owner = np.concatenate([np.full(g.channels, i) for i, g in enumerate(ranked)])
     limit = np.array([g.channels - min(g.channels, max(1, min_channels)) for g in ranked])
-    left = removed_count(ratio, units=values.size)
+    before = sum(gone[g.name] for g in ranked)
+    left = max(0, removed_count(ratio, units=values.size + before) - before)
     taken = np.zeros(len(ranked), dtype=np.int64)
     for unit in removal_order(values):
         if not left:

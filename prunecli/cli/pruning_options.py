@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from prunecli.cli import options
 from prunecli.cli.names import choice
 from prunecli.cli.option import DATA, PRUNING, RESULT, option
-from prunecli.cli.training_options import Recalibrate
-from prunecli.cli.values import number, whole
+from prunecli.cli.training_options import MinDelta, Patience, Recalibrate
+from prunecli.cli.values import Numbers, flat, number, ratios, whole
+
+if TYPE_CHECKING:
+    from prunecli.strategies.bites import BiteWishes
 
 RoundTo = Annotated[
     int,
@@ -80,6 +83,74 @@ Evaluate = Annotated[
         section=DATA,
     ),
 ]
+
+
+Steps = Annotated[
+    int,
+    option(
+        "--steps",
+        help="Bites of iterative, geometric and log.",
+        metavar="N",
+        parse=whole(1),
+        section=PRUNING,
+    ),
+]
+FirstBite = Annotated[
+    float,
+    option(
+        "--first-bite",
+        help="First bite of hybrid, as a share of the whole ratio.",
+        metavar="S",
+        parse=number(0, above=0, below=1),
+        section=PRUNING,
+    ),
+]
+LaterBites = Annotated[
+    float | None,
+    option(
+        "--later-bites",
+        help="Share of the remaining channels that each further bite of hybrid takes. Unsaid: 0.1 below a "
+        "ratio of 0.8, else 0.02.",
+        metavar="S",
+        parse=number(0, above=0, below=1),
+        section=PRUNING,
+    ),
+]
+BiteRatios = Annotated[
+    list[Numbers] | None,
+    option(
+        "--bites",
+        help="Ratios after each bite of manual, rising, with commas between them; the last is --ratio.",
+        metavar="R,R",
+        parse=ratios,
+        section=PRUNING,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Biting:
+    """How strategies that go in bites divide the way."""
+
+    steps: Steps = 5
+    first_bite: FirstBite = 0.7
+    later_bites: LaterBites = None
+    bites: BiteRatios = None
+    patience: Patience = None
+    min_delta: MinDelta = 0.0
+
+    def wishes(self) -> BiteWishes:
+        """The same as the workflow takes them."""
+        from prunecli.strategies.bites import BiteWishes
+
+        return BiteWishes(
+            steps=self.steps,
+            first=self.first_bite,
+            later=self.later_bites,
+            ratios=flat(self.bites or ()),
+            patience=self.patience,
+            min_delta=self.min_delta,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ Scores = npt.NDArray[np.float64]
 """(N,) importance scores, higher = keep."""
 
 
-def removed_count(ratio: float, *, units: int) -> int:
+def removed_count(ratio: float | Fraction, *, units: int) -> int:
     """⌊ratio × units⌋ of the ratio as it is written: 0.29 of 100 are 29, though 0.29 * 100 < 29 in floats."""
     return math.floor(Fraction(str(ratio)) * units)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from prunecli.errors import WrongUse
 from prunecli.progress import Progress, silent
 from prunecli.registry import Registry
+from prunecli.strategies.bites import BiteWishes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from prunecli.data.splits import TrainingData
     from prunecli.graph.channel_graph import ChannelGraph
     from prunecli.surgery.planning import Planned
+    from prunecli.surgery.verification import Verification
     from prunecli.training.settings import EpochRecord, FitSettings
 
 
@@ -33,15 +35,20 @@ if TYPE_CHECKING:
 class PruningTask:
     """What a strategy works on.
 
-    `model` is the whole network with its weights, which the strategy may train in place. `choose` ranks the
-    channels by the network's present weights and says which leave at a ratio. `data` and `settings` are
-    there when the strategy trains.
+    `model` is the network with its weights, which the strategy may train in place. `choose` ranks the
+    channels by the network's present weights and says which leave when a share (0 to 1) of what is asked
+    for does. `after` is the same task for what a cut has left of the network: `choose` then counts what has
+    left before. `data` and `settings` are there when the strategy trains, `bites` say how the way to
+    `ratio` is divided by those that go it in steps.
     """
 
     model: nn.Module
     graph: ChannelGraph
     ratio: float
     choose: Callable[[nn.Module, float], Allocation]
+    after: Callable[[nn.Module], PruningTask]
+    bites: BiteWishes = field(default_factory=BiteWishes)
+    seed: int = 0
     data: TrainingData | None = None
     settings: FitSettings | None = None
     progress: Progress = silent
@@ -57,8 +64,9 @@ class PruningTask:
 class PruningOutcome:
     """A cut network with what proves and explains it.
 
-    `reference` is the whole network as it was right before the removal, the one that the cut is compared
-    with.
+    `reference` is the network as it was right before the last removal, the one that the cut is compared
+    with; a strategy that has proved its cuts itself hands on the worst of its proofs in `proof`, and says by
+    `trained_since` that `cut` was trained after its last removal.
     """
 
     reference: nn.Module
@@ -67,6 +75,8 @@ class PruningOutcome:
     planned: Planned
     history: tuple[EpochRecord, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    proof: Verification | None = None
+    trained_since: bool = False
 
 
 @dataclass(frozen=True)

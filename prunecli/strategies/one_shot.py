@@ -12,5 +12,5 @@ from prunecli.strategies.removal import remove_channels
 def one_shot(task: PruningTask) -> PruningOutcome:
     """Rank the channels once and remove them at once, without training in between."""
     start = time.perf_counter()
-    allocation = task.choose(task.model, task.ratio)
+    allocation = task.choose(task.model, 1.0)
     return remove_channels(task, task.model, allocation, seconds={"score": time.perf_counter() - start})

@@ -67,9 +67,8 @@ class SoftPruning:
         share = 1.0 if last else _nearly_whole(self.rule.ratio(epoch, self.epochs))
         hardness = _nearly_whole(self.rule.hardness(epoch, self.epochs))
         alpha = 0.0 if last else self.rule.alpha(epoch, self.epochs)
-        ratio = self.task.ratio * share
-        self.allocation = self.task.choose(model, ratio)
-        hard = self.task.choose(model, ratio * hardness).removed
+        self.allocation = self.task.choose(model, share)
+        hard = self.task.choose(model, share * hardness).removed
         soft = {
             name: tuple(set(gone) - set(hard.get(name, ()))) for name, gone in self.allocation.removed.items()
         }

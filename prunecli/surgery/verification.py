@@ -43,6 +43,25 @@ class Verification:
         return asdict(self)
 
 
+def prove(
+    graph: ChannelGraph,
+    original: nn.Module,
+    cut: nn.Module,
+    removed: Mapping[str, Iterable[int]],
+    *,
+    seed: int = 0,
+) -> Verification:
+    """The same as `verify`; raises WorkFailed when the two do not compute the same."""
+    found = verify(graph, original, cut, removed, seed=seed)
+    if not found.equivalent:
+        raise WorkFailed(
+            "the pruned network does not compute what the masked original computes: "
+            f"relative error {found.max_rel_error:.3g}",
+            hints=["nothing was written", "this is a fault of prunecli: please report the architecture"],
+        )
+    return found
+
+
 def verify(
     graph: ChannelGraph,
     original: nn.Module,

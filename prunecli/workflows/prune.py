@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,18 @@ from torch import nn
 from prunecli.allocation.bounds import Bounds
 from prunecli.allocation.choosing import Allocation, allocate
 from prunecli.checkpoints import write_whole
-from prunecli.errors import GateNotMet, InputRefused, WorkFailed, WrongUse
+from prunecli.errors import GateNotMet, InputRefused, WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.processes import is_main
 from prunecli.progress import Progress, silent
 from prunecli.scoring.filter_scores import FilterScores
 from prunecli.scoring.group_scores import score_groups
+from prunecli.strategies.bites import Bite, BiteWishes, bites_of
 from prunecli.strategies.contract import STRATEGIES, PruningOutcome, PruningTask, Strategy
 from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import follow_plan
-from prunecli.surgery.verification import Verification, verify
+from prunecli.surgery.verification import Verification
+from prunecli.surgery.verification import prove as prove_cut
 from prunecli.training.evaluation import evaluate as evaluate_split
 from prunecli.training.recalibration import recalibrate_batch_norm
 from prunecli.training.settings import FitSettings
@@ -35,6 +38,8 @@ from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows
 from prunecli.workflows.saved_scores import fitting_scores, read_scores, refuse_other_data
 from prunecli.workflows.saving import destination, save
+
+_TRAINING, _BITES = FitSettings(), BiteWishes()
 
 
 def prune(
@@ -53,10 +58,11 @@ def prune(
     data: str | None = None,
     evaluate: bool = False,
     epochs: int | None = None,
-    training: FitSettings | None = None,
+    training: FitSettings = _TRAINING,
     batches: int = 8,
     skip_bad_images: bool = False,
     recalibrate: int | None = None,
+    bites: BiteWishes = _BITES,
     scores: str | None = None,
     max_drop: float | None = None,
     plan: str | None = None,
@@ -71,12 +77,10 @@ def prune(
     A strategy that trains does so for `epochs` on `data`, as `training` says; a criterion that looks at the
     network at work runs it on `batches` batches, or its `scores` come from a file. Nothing is written unless
     the cut network equals the masked original. With `evaluate` or `max_drop` (points) batch norms are then
-    measured again on `recalibrate` batches (None: 10, 0: none), and the test part is read. Raises WrongUse
-    for wishes that cannot be, InputRefused for a checkpoint, plan or data that do not fit, GateNotMet when
-    nothing can be pruned, WorkFailed when the proof fails.
+    measured again on `recalibrate` batches (None: 10, 0: none), and the test part is read. Raises WrongUse,
+    InputRefused for what does not fit, GateNotMet when nothing can be pruned, WorkFailed without a proof.
     """
     asked = {"strategy": strategy, "criterion": criterion, "scope": scope, "ratio": ratio, "seed": seed}
-    training = training or FitSettings()
     with destination(opening, output, plan_out, force=force):
         run = _Pruning(
             opening=opening,
@@ -87,6 +91,7 @@ def prune(
             training=training,
             recalibrate=RECALIBRATION_BATCHES if recalibrate is None else recalibrate,
             calibration=Calibration(data, batches, training.batch_size, skip_bad_images),
+            bites=bites,
             plan=plan,
             dry_run=dry_run,
             progress=progress,
@@ -111,6 +116,7 @@ class _Pruning:
     training: FitSettings
     recalibrate: int
     calibration: Calibration
+    bites: BiteWishes
     plan: str | None
     dry_run: bool
     progress: Progress
@@ -144,10 +150,12 @@ class _Pruning:
         """The procedure that is really carried out: a dry run shows the cut without any training."""
         return STRATEGIES["one-shot" if self.dry_run else self.asked["strategy"]]
 
-    @property
-    def _recalibrated(self) -> int:
-        """Batches on which batch norms were measured again."""
-        return self.recalibrate if self.images is not None else 0
+    def recalibration(self, outcome: PruningOutcome) -> int:
+        """Batches on which batch norms are measured again at the end.
+
+        None for a network that was trained since its last cut: it has measured them then.
+        """
+        return 0 if self.images is None or outcome.trained_since else self.recalibrate
 
     @property
     def trains(self) -> bool:
@@ -176,27 +184,53 @@ class _Pruning:
         if self.calibration.data is not None and self.scorer.needs_data:
             refuse_other_data(saved, self.scorer)
 
-    def choose(self, network: nn.Module, ratio: float) -> Allocation:
-        """The channels that leave at `ratio` by the network's present weights."""
-        criterion, layers, groups = self.asked["criterion"], self.graph.layers, self.graph.prunable
-        filters = self.saved if self.saved is not None else self.scorer.score(network)
-        scores = score_groups(groups, layers, filters, criterion)
-        return allocate(self.graph, scores, ratio=ratio, bounds=self.bounds, scope=self.asked["scope"])
+    def task(self, model: nn.Module, graph: ChannelGraph, scorer: Scorer) -> PruningTask:
+        """What the strategy works on; after a cut the same with what is left of the network."""
+        criterion = self.asked["criterion"]
+        ratio = self.asked["ratio"] or 0.0
+        widths = {group.name: group.channels for group in self.graph.prunable}
+
+        def choose(network: nn.Module, share: float) -> Allocation:
+            filters = self.saved if self.saved is not None else scorer.score(network)
+            return allocate(
+                graph,
+                score_groups(graph.prunable, graph.layers, filters, criterion),
+                ratio=Fraction(str(ratio)) * Fraction(str(share)),
+                bounds=self.bounds.at(share),
+                scope=self.asked["scope"],
+                widths=widths,
+            )
+
+        def after(network: nn.Module) -> PruningTask:
+            left = build_graph(network, self.opened.architecture.input_shape)
+            return self.task(network, left, replace(scorer, graph=left))
+
+        return PruningTask(
+            model=model,
+            graph=graph,
+            ratio=ratio,
+            choose=choose,
+            after=after,
+            bites=self.bites,
+            seed=self.asked["seed"],
+            data=self.images.data.for_training() if self.images else None,
+            settings=self.settings() if self.trains else None,
+            progress=self.progress,
+        )
 
     def cut(self) -> PruningOutcome:
         """The network cut by a saved plan or by the strategy; the opened one stays as it is."""
         if self.plan is not None:
             return self.follow(self.plan)
-        task = PruningTask(
-            model=copy.deepcopy(self.opened.model) if self.trains else self.opened.model,
-            graph=self.graph,
-            ratio=self.asked["ratio"] or 0.0,
-            choose=self.choose,
-            data=self.images.data.for_training() if self.images else None,
-            settings=self.settings() if self.trains else None,
-            progress=self.progress,
-        )
-        return self.strategy.function(task)
+        model = copy.deepcopy(self.opened.model) if self.trains else self.opened.model
+        return self.strategy.function(self.task(model, self.graph, self.scorer))
+
+    def shown_bites(self) -> tuple[Bite, ...]:
+        """The bites of the strategy that was asked for, in a dry run too."""
+        if self.plan is not None or not self.asked["ratio"]:
+            return ()
+        epochs = STRATEGIES[self.asked["strategy"]].epochs if self.epochs is None else self.epochs
+        return bites_of(self.asked["strategy"], self.asked["ratio"], self.bites, epochs=epochs)
 
     def settings(self) -> FitSettings:
         """How the strategy trains."""
@@ -224,25 +258,22 @@ class _Pruning:
 
     def prove(self, outcome: PruningOutcome) -> Verification:
         """Compare the cut network with the masked whole one; raises when nothing was cut or they differ."""
-        removed = {group.name: group.removed for group in outcome.planned.plan.groups}
-        if not removed:
+        if not outcome.planned.plan.cuts:
             reasons = [*outcome.planned.protected.values(), *outcome.allocation.protected.values()]
             hint = reasons[0] if reasons else "the ratio leaves every group whole: try a larger one"
             raise GateNotMet("nothing could be pruned", hints=[hint])
+        if outcome.proof is not None:
+            return outcome.proof
         start = time.perf_counter()
-        found = verify(self.graph, outcome.reference, outcome.cut, removed, seed=self.asked["seed"])
+        removed = {group.name: group.removed for group in outcome.planned.plan.groups}
+        found = prove_cut(self.graph, outcome.reference, outcome.cut, removed, seed=self.asked["seed"])
         self.seconds["verify"] = time.perf_counter() - start
-        if not found.equivalent:
-            raise WorkFailed(
-                "the pruned network does not compute what the masked original computes: "
-                f"relative error {found.max_rel_error:.3g}",
-                hints=["nothing was written", "this is a fault of prunecli: please report the architecture"],
-            )
         return found
 
-    def judge(self, outcome: PruningOutcome, max_drop: float | None) -> dict[str, float] | None:
+    def judge(self, outcome: PruningOutcome, max_drop: float | None) -> dict[str, float | None] | None:
         """Accuracy (%) on the test part of the network as it came, right after the cut, and as it leaves.
 
+        None for right after the cut where the network was trained since.
         A fall by more than `max_drop` points is a gate that was missed.
         """
         if self.images is None:
@@ -255,15 +286,16 @@ class _Pruning:
         test = self.images.data.test
         before = evaluate_split(self.opened.model, test, **manner).accuracy
         cut = evaluate_split(outcome.cut, test, **manner).accuracy
-        changed = self.recalibrate > 0 and recalibrate_batch_norm(
-            outcome.cut, self.images.data.train, batches=self.recalibrate, seed=self.asked["seed"], **manner
+        batches = self.recalibration(outcome)
+        changed = batches > 0 and recalibrate_batch_norm(
+            outcome.cut, self.images.data.train, batches=batches, seed=self.asked["seed"], **manner
         )
         after = evaluate_split(outcome.cut, test, **manner).accuracy if changed else cut
         if max_drop is not None and before - after > max_drop:
             self.gate = GateNotMet(
                 f"accuracy fell by {before - after:.2f} points, more than the {max_drop:g} allowed"
             )
-        return {"before": before, "cut": cut, "after": after}
+        return {"before": before, "cut": None if outcome.trained_since else cut, "after": after}
 
     def write(self, outcome: PruningOutcome, output: str | None, *, force: bool) -> dict[str, Any] | None:
         """Write the cut network, its plan in the coordinates of the architecture."""
@@ -279,7 +311,7 @@ class _Pruning:
             step={
                 "command": "prune",
                 **self.asked,
-                "recalibrate": self._recalibrated,
+                "recalibrate": self.recalibration(outcome),
                 "source_sha256": self.opened.checkpoint.sha256,
             },
             output=output,
@@ -303,6 +335,7 @@ class _Pruning:
             history=outcome.history,
             seconds={**self.seconds, **outcome.seconds},
             gate=self.gate,
+            bites=self.shown_bites(),
             notes=(*self.notes, *(self.scorer.images.notes if self.scorer.images else ())),
             **shown,
         )

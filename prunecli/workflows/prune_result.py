@@ -15,6 +15,7 @@ from prunecli.cost.macs import measure
 from prunecli.cost.thop_figures import thop_figures
 from prunecli.errors import GateNotMet
 from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.strategies.bites import Bite
 from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import Planned
 from prunecli.surgery.verification import Verification
@@ -44,12 +45,13 @@ class PruneResult:
     protected: Sequence[Mapping[str, str]]
     rules: Mapping[str, str]
     verification: Verification
-    accuracy: Mapping[str, float] | None
+    accuracy: Mapping[str, float | None] | None
     history: Sequence[EpochRecord]
     seconds: Mapping[str, float]
     output: Mapping[str, Any] | None
     notes: tuple[str, ...]
     gate: GateNotMet | None = None
+    bites: Sequence[Bite] = ()
 
     def document(self) -> dict[str, Any]:
         """The JSON of `prune`."""
@@ -66,6 +68,7 @@ class PruneResult:
             "rules": [{"group": name, "rule": rule} for name, rule in self.rules.items()],
             "verification": self.verification.document(),
             "accuracy": None if self.accuracy is None else dict(self.accuracy),
+            "bites": [{"ratio": bite.ratio, "epochs": bite.epochs} for bite in self.bites],
             "history": history_document(self.history),
             "seconds": {stage: self.seconds.get(stage, 0.0) for stage in STAGES},
             "output": None if self.output is None else dict(self.output),

@@ -33,7 +33,7 @@ KEYWORDS = {
     },
     "prune": {
         *("ratio", "criterion", "strategy", "scope", "residual", "round_to", "min_channels", "protect"),
-        *("layer_ratio", "seed", "data", "evaluate", "epochs", "training", "max_drop", "plan"),
+        *("layer_ratio", "seed", "data", "evaluate", "epochs", "training", "bites", "max_drop", "plan"),
         *(
             "recalibrate",
             "skip_bad_images",
@@ -150,13 +150,14 @@ def test_prune_options_arrive_typed(cli, workflows):
         *["--round-to", "8", "--min-channels", "4", "--protect", "conv1", "--protect", "fc*"],
         *["--layer-ratio", "layer3.*=0.7", "--layer-ratio", "a=b=0.2", "--seed", "7", "--epochs", "3"],
         *["--lr", "0.1", "--batch-size", "64", "--max-drop", "1.5", "--residual", "inner", "--force"],
-        *["--optimizer", "adamw"],
+        *["--optimizer", "adamw", "--steps", "3"],
         *["-o", "small.safetensors", "--plan-out", "plan.json", "--dry-run", "--data", "digits"],
     )
     assert outcome.code == 0
     given = dict(workflows["prune"].given)
     given.pop("progress")
     training = given.pop("training")
+    assert given.pop("bites").steps == 3
     assert (training.lr, training.batch_size, training.optimiser, training.seed) == (0.1, 64, "adamw", 7)
     assert given == {
         "ratio": 0.5,

@@ -50,10 +50,15 @@ def task(epochs=4, ratio=0.5):
 
     def choose(network, share):
         filters = score_filters(network, graph, ["l2"])
-        return allocate(graph, score_groups(graph.prunable, graph.layers, filters, "l2"), ratio=share)
+        return allocate(graph, score_groups(graph.prunable, graph.layers, filters, "l2"), ratio=ratio * share)
+
+    def after(network):
+        raise AssertionError("a soft strategy cuts once")
 
     settings = FitSettings(epochs=epochs, batch_size=20, lr=0.05)
-    return PruningTask(model=model, graph=graph, ratio=ratio, choose=choose, data=DATA, settings=settings)
+    return PruningTask(
+        model=model, graph=graph, ratio=ratio, choose=choose, after=after, data=DATA, settings=settings
+    )
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

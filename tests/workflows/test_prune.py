@@ -131,9 +131,8 @@ def test_nothing_to_prune_is_a_gate():
 
 
 def test_an_unproved_cut_is_not_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        story, "verify", lambda *_, **__: Verification("made", 1.0, 1.0, 1e-9, equivalent=False)
-    )
+    wrong = Verification("made", 1.0, 1.0, 1e-9, equivalent=False)
+    monkeypatch.setattr("prunecli.surgery.verification.verify", lambda *_, **__: wrong)
     path = tmp_path / "small.safetensors"
     with pytest.raises(WorkFailed, match="does not compute what the masked original computes"):
         prune(Opening(), ratio=0.5, output=str(path))

@@ -8,7 +8,7 @@ from prunecli.cli import options
 from prunecli.cli.gathering import Manner, Subject, Target
 from prunecli.cli.pages import prune as pages
 from prunecli.cli.presenting import present
-from prunecli.cli.pruning_options import Choosing, Judging, Planning
+from prunecli.cli.pruning_options import Biting, Choosing, Judging, Planning
 from prunecli.cli.training_options import Learning
 from prunecli.errors import WrongUse
 
@@ -24,6 +24,7 @@ def prune(
     subject: Subject,
     *,
     choosing: Choosing,
+    biting: Biting,
     learning: Learning,
     judging: Judging,
     planning: Planning,
@@ -47,6 +48,7 @@ def prune(
             **choosing.arguments(),
             epochs=epochs,
             training=learning.settings(seed=choosing.seed),
+            bites=biting.wishes(),
             data=judging.data,
             batches=judging.batches,
             skip_bad_images=judging.skip_bad_images,

@@ -17,6 +17,7 @@ def page(document: Mapping[str, Any]) -> Page:
     """What was asked, before and after, layers, protected layers, verification and the file."""
     return (
         _asked(document),
+        _bites(document),
         _before_after(document),
         _layers(document),
         _rules(document),
@@ -58,6 +59,15 @@ def _asked(document: Mapping[str, Any]) -> Table:
     )
 
 
+def _bites(document: Mapping[str, Any]) -> Table:
+    """How much is gone after each bite, and how long it may be trained for."""
+    rows = tuple(
+        (place, bite["ratio"], bite["epochs"]) for place, bite in enumerate(document.get("bites") or (), 1)
+    )
+    columns = (number("bite"), number("removed", figures.share), number("epochs at most"))
+    return Table(columns=columns, rows=rows, title="Bites")
+
+
 def _before_after(document: Mapping[str, Any]) -> Table:
     before, after = document["before"], document["after"]
     rows = [
@@ -69,6 +79,8 @@ def _before_after(document: Mapping[str, Any]) -> Table:
     rows.append(("theoretical speed-up (MACs)", "", figures.times(speed_up), ""))
     accuracy = document.get("accuracy") or {}
     if accuracy.get("before") is not None or accuracy.get("after") is not None:
+        if accuracy.get("cut") is not None and accuracy["cut"] != accuracy.get("after"):
+            rows.append(("accuracy right after the cut", "", figures.percentage(accuracy["cut"]), ""))
         rows.append(_accuracy_row(accuracy))
     thop_before, thop_after = before.get("thop") or {}, after.get("thop") or {}
     if thop_before and thop_after:

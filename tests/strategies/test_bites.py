@@ -1,0 +1,93 @@
+"""How the way to a ratio is divided: the known answers of the methods' paper and arithmetic."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from prunecli.errors import WrongUse
+from prunecli.strategies.bites import SHARES, Bite, BiteWishes, bites_of
+
+
+def cumulative(strategy: str, ratio: float, **wishes: object) -> list[float]:
+    return [bite.ratio for bite in bites_of(strategy, ratio, BiteWishes(**wishes), epochs=20)]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "ratio", "expected"),
+    [
+        ("iterative", 0.7, [0.14, 0.28, 0.42, 0.56, 0.70]),
+        ("iterative", 0.9, [0.18, 0.36, 0.54, 0.72, 0.90]),
+        ("geometric", 0.7, [0.214, 0.382, 0.514, 0.618, 0.700]),
+        ("geometric", 0.9, [0.369, 0.602, 0.749, 0.842, 0.900]),
+    ],
+)
+def test_cumulative_ratios_are_those_that_are_known(
+    strategy: str, ratio: float, expected: list[float]
+) -> None:
+    assert cumulative(strategy, ratio) == pytest.approx(expected, abs=5e-4)
+
+
+@pytest.mark.parametrize("strategy", sorted(set(SHARES) - {"manual"}))
+@pytest.mark.parametrize("ratio", [0.3, 0.5, 0.9])
+def test_bites_rise_and_the_last_one_is_the_ratio_itself(strategy: str, ratio: float) -> None:
+    found = cumulative(strategy, ratio)
+    assert found == sorted(set(found))
+    assert found[-1] == ratio
+    assert found[0] > 0
+
+
+def test_a_geometric_bite_takes_the_same_part_of_what_is_left() -> None:
+    left = [1.0, *(1 - ratio for ratio in cumulative("geometric", 0.8, steps=4))]
+    parts = [1 - after / before for before, after in itertools.pairwise(left)]
+    assert parts == pytest.approx([1 - 0.2 ** (1 / 4)] * 4)
+
+
+def test_log_bites_shrink_by_equal_factors() -> None:
+    ends = [0.0, *cumulative("log", 0.6, steps=4)]
+    sizes = [after - before for before, after in itertools.pairwise(ends)]
+    factors = [after / before for before, after in itertools.pairwise(sizes)]
+    assert sizes[0] / sizes[-1] == pytest.approx(4)
+    assert factors == pytest.approx([4 ** (-1 / 3)] * 3)
+
+
+def test_hybrid_takes_one_large_bite_and_then_tenths_of_what_is_left() -> None:
+    found = cumulative("hybrid", 0.5)
+    assert found == pytest.approx([0.35, 0.415, 0.4735, 0.5])
+    assert len(cumulative("hybrid", 0.9, first=0.6)) > 50  # two per cent each above 0.8
+    assert cumulative("hybrid", 0.5, first=0.9, later=0.5) == pytest.approx([0.45, 0.5])
+
+
+def test_manual_bites_are_as_given() -> None:
+    assert cumulative("manual", 0.5, ratios=(0.2, 0.4, 0.5)) == pytest.approx([0.2, 0.4, 0.5])
+    for wishes, said in (({}, "bites of your own"), ({"ratios": (0.2, 0.4)}, "last bite is 0.4")):
+        with pytest.raises(WrongUse, match=said):
+            cumulative("manual", 0.5, **wishes)
+    with pytest.raises(WrongUse, match="do not rise"):
+        BiteWishes(ratios=(0.4, 0.3, 0.5))
+
+
+@pytest.mark.parametrize("strategy", ["iterative", "geometric", "log"])
+@pytest.mark.parametrize("epochs", [5, 20, 23])
+def test_all_bites_together_have_the_epochs_that_were_asked_for(strategy: str, epochs: int) -> None:
+    counts = [bite.epochs for bite in bites_of(strategy, 0.5, BiteWishes(), epochs=epochs)]
+    assert sum(counts) == epochs
+    assert max(counts) - min(counts) <= 1
+
+
+def test_no_bite_goes_without_an_epoch() -> None:
+    assert [bite.epochs for bite in bites_of("iterative", 0.5, BiteWishes(), epochs=2)] == [1] * 5
+
+
+def test_hybrid_trains_and_waits_long_after_its_first_bite() -> None:
+    bites = bites_of("hybrid", 0.5, BiteWishes(patience=40), epochs=230)
+    assert [bite.epochs for bite in bites] == [200, 10, 10, 10]
+    assert [bite.patience for bite in bites] == [40, 2, 2, 2]
+
+
+def test_other_strategies_have_no_bites() -> None:
+    assert bites_of("one-shot", 0.5, BiteWishes(), epochs=0) == ()
+    assert bites_of("manual", 0.5, BiteWishes(ratios=(0.5,)), epochs=3) == (
+        Bite(ratio=0.5, share=1.0, epochs=3),
+    )

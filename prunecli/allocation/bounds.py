@@ -31,7 +31,7 @@ class Bounds:
     layer_ratio: Mapping[str, float | Fraction] = field(default_factory=dict)
     residual: str = "coupled"
 
-    def at(self, share: float) -> Bounds:
+    def at(self, share: float | Fraction) -> Bounds:
         """The same with `share` of the layers' own ratios: they follow a schedule as the others do."""
         part = Fraction(str(share))
         own = {glob: Fraction(str(ratio)) * part for glob, ratio in self.layer_ratio.items()}

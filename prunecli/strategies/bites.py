@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 
 from prunecli.errors import WrongUse
+
+# Exact where it can be: the floor of a share that falls short by the last digit loses a channel.
+Share = float | Fraction
 
 # Hybrid: the epochs and the patience of a bite after the first, as a share of the first one's.
 LATER_SHARE = 1 / 20
@@ -33,7 +37,10 @@ class BiteWishes:
         ranges = (
             ("steps", self.steps >= 1, "at least 1"),
             ("first", 0 < self.first < 1, "above 0 and below 1"),
-            ("later", self.later is None or 0 < self.later < 1, "above 0 and below 1"),
+            ("later", self.later is None or 0.001 <= self.later < 1, "from 0.001 to below 1"),
+            ("ratios", all(0 < ratio < 1 for ratio in self.ratios), "above 0 and below 1"),
+            ("patience", self.patience is None or self.patience >= 1, "at least 1"),
+            ("min_delta", self.min_delta >= 0, "at least 0"),
         )
         for name, fits, valid in ranges:
             if not fits:
@@ -50,17 +57,17 @@ class Bite:
     """
 
     ratio: float
-    share: float
+    share: Share
     epochs: int
     patience: int | None = None
 
 
-def constant_shares(ratio: float, wishes: BiteWishes) -> tuple[float, ...]:
+def constant_shares(ratio: float, wishes: BiteWishes) -> tuple[Share, ...]:
     """Every bite takes the same part of what there once was: m / n of the ratio after bite m."""
-    return tuple(step / wishes.steps for step in range(1, wishes.steps + 1))
+    return tuple(Fraction(step, wishes.steps) for step in range(1, wishes.steps + 1))
 
 
-def geometric_shares(ratio: float, wishes: BiteWishes) -> tuple[float, ...]:
+def geometric_shares(ratio: float, wishes: BiteWishes) -> tuple[Share, ...]:
     """Every bite takes the same part s of what is left.
 
     s = 1 − (1 − p)^(1/n), so that the last bite hits the ratio p; p / n, as the paper writes, falls short.
@@ -70,7 +77,7 @@ def geometric_shares(ratio: float, wishes: BiteWishes) -> tuple[float, ...]:
     return (*shares, 1.0)
 
 
-def log_shares(ratio: float, wishes: BiteWishes) -> tuple[float, ...]:
+def log_shares(ratio: float, wishes: BiteWishes) -> tuple[Share, ...]:
     """Large bites first: their sizes are n … 1 with equal factors between them."""
     count = wishes.steps
     sizes = [count ** ((count - 1 - step) / max(1, count - 1)) for step in range(count)]
@@ -81,7 +88,7 @@ def log_shares(ratio: float, wishes: BiteWishes) -> tuple[float, ...]:
     return (*shares[:-1], 1.0)
 
 
-def hybrid_shares(ratio: float, wishes: BiteWishes) -> tuple[float, ...]:
+def hybrid_shares(ratio: float, wishes: BiteWishes) -> tuple[Share, ...]:
     """One large bite, then small ones that each take the same part of what is left."""
     later = wishes.later or (0.1 if ratio < 0.8 else 0.02)
     gone = wishes.first * ratio
@@ -92,7 +99,7 @@ def hybrid_shares(ratio: float, wishes: BiteWishes) -> tuple[float, ...]:
     return (*shares[:-1], 1.0)
 
 
-def manual_shares(ratio: float, wishes: BiteWishes) -> tuple[float, ...]:
+def manual_shares(ratio: float, wishes: BiteWishes) -> tuple[Share, ...]:
     """As they were given; the last one is the ratio. Raises WrongUse when it is another."""
     if not wishes.ratios:
         raise WrongUse("manual goes by bites of your own", hints=["for example: --bites 0.2,0.4,0.5"])
@@ -100,10 +107,11 @@ def manual_shares(ratio: float, wishes: BiteWishes) -> tuple[float, ...]:
         raise WrongUse(
             f"the last bite is {wishes.ratios[-1]:g} and the ratio {ratio:g}", hints=["give them alike"]
         )
-    return (*(each / ratio for each in wishes.ratios[:-1]), 1.0)
+    whole = Fraction(str(ratio))
+    return tuple(Fraction(str(each)) / whole for each in wishes.ratios)
 
 
-SHARES: Mapping[str, Callable[[float, BiteWishes], tuple[float, ...]]] = {
+SHARES: Mapping[str, Callable[[float, BiteWishes], tuple[Share, ...]]] = {
     "iterative": constant_shares,
     "geometric": geometric_shares,
     "log": log_shares,
@@ -127,7 +135,12 @@ def bites_of(strategy: str, ratio: float, wishes: BiteWishes, *, epochs: int) ->
         weights[1:] = [LATER_SHARE] * (len(shares) - 1)
     counts = _divided(epochs, weights)
     return tuple(
-        Bite(ratio=ratio * share, share=share, epochs=count, patience=_patience(wishes.patience, weight))
+        Bite(
+            ratio=float(Fraction(str(ratio)) * Fraction(str(share))),
+            share=share,
+            epochs=count,
+            patience=_patience(wishes.patience, weight),
+        )
         for share, count, weight in zip(shares, counts, weights, strict=True)
     )
 

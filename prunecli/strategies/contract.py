@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from prunecli.errors import WrongUse
 from prunecli.progress import Progress, silent
 from prunecli.registry import Registry
-from prunecli.strategies.bites import BiteWishes
+from prunecli.strategies.bites import BiteWishes, Share
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,16 +38,18 @@ class PruningTask:
     `model` is the network with its weights, which the strategy may train in place. `choose` ranks the
     channels by the network's present weights and says which leave when a share (0 to 1) of what is asked
     for does. `after` is the same task for what a cut has left of the network: `choose` then counts what has
-    left before. `data` and `settings` are there when the strategy trains, `bites` say how the way to
-    `ratio` is divided by those that go it in steps.
+    left before. `data` and `settings` are there when the strategy trains. `bites` say how strategies that
+    go in steps divide the way to `ratio`, and `recalibrate` on how many batches they measure the batch norms
+    of a cut network again.
     """
 
     model: nn.Module
     graph: ChannelGraph
     ratio: float
-    choose: Callable[[nn.Module, float], Allocation]
+    choose: Callable[[nn.Module, Share], Allocation]
     after: Callable[[nn.Module], PruningTask]
     bites: BiteWishes = field(default_factory=BiteWishes)
+    recalibrate: int = 10
     seed: int = 0
     data: TrainingData | None = None
     settings: FitSettings | None = None

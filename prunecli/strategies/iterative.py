@@ -65,6 +65,7 @@ def bite_by_bite(task: PruningTask, name: str) -> PruningOutcome:
     bites = bites_of(name, task.ratio, task.bites, epochs=settings.epochs)
     now, outcome = task, None
     history: tuple[EpochRecord, ...] = ()
+    spare = 0  # epochs of bites that took nothing
     seconds: dict[str, float] = {}
     for number, bite in enumerate(bites, start=1):
         remark(task.progress, [f"bite {number} of {len(bites)}: {100 * bite.ratio:.3g} % of the channels"])
@@ -73,7 +74,8 @@ def bite_by_bite(task: PruningTask, name: str) -> PruningOutcome:
         found = remove_channels(now, now.model, allocation, seconds={"score": time.perf_counter() - start})
         removed = {group.name: group.removed for group in found.planned.plan.groups}
         if not removed and bite is not bites[-1]:
-            continue  # too small a bite for the narrowest group: the next one takes it along
+            spare += bite.epochs  # too small a bite for the narrowest group: the next one takes it along
+            continue
         if not removed and outcome is None:
             return found  # nothing leaves at all, and nothing is trained for it
         start = time.perf_counter()
@@ -83,7 +85,8 @@ def bite_by_bite(task: PruningTask, name: str) -> PruningOutcome:
         )
         _add(seconds, {**found.seconds, "verify": time.perf_counter() - start})
         start = time.perf_counter()
-        history = (*history, *_trained(now, found.cut, bite, len(history)))
+        longer = replace(bite, epochs=bite.epochs + spare)
+        history, spare = (*history, *_trained(now, found.cut, longer, len(history))), 0
         _add(seconds, {"train": time.perf_counter() - start})
         outcome = found if outcome is None else _joined(outcome, found)
         now = now.after(found.cut)
@@ -97,14 +100,16 @@ def _trained(task: PruningTask, network: nn.Module, bite: Bite, done: int) -> tu
     from prunecli.training.recalibration import recalibrate_batch_norm
 
     data, settings = task.training()
-    recalibrate_batch_norm(
-        network,
-        data.train,
-        mean=settings.mean or data.mean,
-        std=settings.std or data.std,
-        seed=settings.seed,
-        device=settings.device,
-    )
+    if task.recalibrate:
+        recalibrate_batch_norm(
+            network,
+            data.train,
+            mean=settings.mean or data.mean,
+            std=settings.std or data.std,
+            batches=task.recalibrate,
+            seed=settings.seed,
+            device=settings.device,
+        )
     own = replace(
         settings,
         epochs=bite.epochs,

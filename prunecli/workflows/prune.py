@@ -18,10 +18,10 @@ from prunecli.checkpoints import write_whole
 from prunecli.errors import GateNotMet, InputRefused, WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.processes import is_main
-from prunecli.progress import Progress, silent
+from prunecli.progress import Progress, remark, silent
 from prunecli.scoring.filter_scores import FilterScores
 from prunecli.scoring.group_scores import score_groups
-from prunecli.strategies.bites import Bite, BiteWishes, bites_of
+from prunecli.strategies.bites import Bite, BiteWishes, Share, bites_of
 from prunecli.strategies.contract import STRATEGIES, PruningOutcome, PruningTask, Strategy
 from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import follow_plan
@@ -33,7 +33,7 @@ from prunecli.training.settings import FitSettings
 from prunecli.workflows.calibrating import Scorer, tell_calibration
 from prunecli.workflows.calibration_request import Calibration
 from prunecli.workflows.data import Images
-from prunecli.workflows.finetune import RECALIBRATION_BATCHES
+from prunecli.workflows.finetune import RECALIBRATION_BATCHES, stored
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows
 from prunecli.workflows.saved_scores import fitting_scores, read_scores, refuse_other_data
@@ -131,6 +131,7 @@ class _Pruning:
     def __post_init__(self) -> None:
         if self.asked["ratio"] is None and self.plan is None and not self.bounds.layer_ratio:
             raise WrongUse("prune needs to know how much to remove", hints=["for example: --ratio 0.5"])
+        self.tell_of_bites()
         start = time.perf_counter()
         self.graph = build_graph(self.opened.model, self.opened.architecture.input_shape)
         self.seconds["trace"] = time.perf_counter() - start
@@ -190,7 +191,7 @@ class _Pruning:
         ratio = self.asked["ratio"] or 0.0
         widths = {group.name: group.channels for group in self.graph.prunable}
 
-        def choose(network: nn.Module, share: float) -> Allocation:
+        def choose(network: nn.Module, share: Share) -> Allocation:
             filters = self.saved if self.saved is not None else scorer.score(network)
             return allocate(
                 graph,
@@ -212,6 +213,7 @@ class _Pruning:
             choose=choose,
             after=after,
             bites=self.bites,
+            recalibrate=self.recalibrate,
             seed=self.asked["seed"],
             data=self.images.data.for_training() if self.images else None,
             settings=self.settings() if self.trains else None,
@@ -231,6 +233,20 @@ class _Pruning:
             return ()
         epochs = STRATEGIES[self.asked["strategy"]].epochs if self.epochs is None else self.epochs
         return bites_of(self.asked["strategy"], self.asked["ratio"], self.bites, epochs=epochs)
+
+    def tell_of_bites(self) -> None:
+        """Raise WrongUse for bites that cannot be, now; remark that they take longer than was asked for."""
+        least = sum(bite.epochs for bite in self.shown_bites())
+        if self.epochs is not None and least > self.epochs:
+            self.notes.append(f"{self.asked['strategy']} takes {least} epochs: no bite goes without one")
+            remark(self.progress, self.notes[-1:])
+
+    def training_document(self) -> dict[str, Any]:
+        """How the strategy trained and in which bites, for the history in the file."""
+        if not self.trains:
+            return {}
+        bites = [{"ratio": bite.ratio, "epochs": bite.epochs} for bite in self.shown_bites()]
+        return {"training": stored(self.settings()), **({"bites": bites} if bites else {})}
 
     def settings(self) -> FitSettings:
         """How the strategy trains."""
@@ -311,7 +327,8 @@ class _Pruning:
             step={
                 "command": "prune",
                 **self.asked,
-                "recalibrate": self.recalibration(outcome),
+                "recalibrate": self.recalibrate if self.images is not None else 0,
+                **self.training_document(),
                 "source_sha256": self.opened.checkpoint.sha256,
             },
             output=output,

@@ -34,11 +34,9 @@ def test_the_reasons_are_those_of_the_code():
 
 def test_what_is_said_to_be_missing_is_missing():
     from prunecli.cli.app import COMMANDS
-    from prunecli.strategies.contract import STRATEGIES
 
     text = PAGE.read_text(encoding="utf-8")
     (line,) = re.findall(r"There is no `sweep`.*", text)
     commands = set(re.findall(r"`(\w+)`", line.partition(";")[0]))
     assert commands == {"sweep", "sensitivity", "check", "diff"}
     assert not commands & set(COMMANDS)
-    assert "iterative" not in STRATEGIES

@@ -19,6 +19,8 @@ def test_the_pages_are_there():
         "extending.md",
         "glossary.md",
         "limits.md",
+        "strategies.md",
+        "training.md",
     } <= names
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import pytest
 
 from prunecli.errors import WrongUse
+from prunecli.scoring.ranking import removed_count
 from prunecli.strategies.bites import SHARES, Bite, BiteWishes, bites_of
 
 
@@ -78,6 +80,19 @@ def test_all_bites_together_have_the_epochs_that_were_asked_for(strategy: str, e
 
 def test_no_bite_goes_without_an_epoch() -> None:
     assert [bite.epochs for bite in bites_of("iterative", 0.5, BiteWishes(), epochs=2)] == [1] * 5
+
+
+def test_shares_of_equal_bites_are_exact() -> None:
+    shares = [bite.share for bite in bites_of("iterative", 0.3, BiteWishes(steps=3), epochs=3)]
+    assert [removed_count(Fraction("0.3") * Fraction(str(share)), units=10) for share in shares] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"later": 1e-17}, {"ratios": (-0.1, 0.5)}, {"patience": 0}, {"min_delta": -1.0}, {"steps": 0}]
+)
+def test_a_wish_out_of_range_is_wrong_use(wrong: dict[str, object]) -> None:
+    with pytest.raises(WrongUse, match=next(iter(wrong))):
+        BiteWishes(**wrong)
 
 
 def test_hybrid_trains_and_waits_long_after_its_first_bite() -> None:

@@ -10,6 +10,7 @@ from prunecli.graph.channel_graph import build_graph
 from prunecli.strategies import iterative
 from prunecli.strategies.bites import BiteWishes
 from prunecli.surgery.verification import Verification
+from prunecli.training import recalibration
 from prunecli.training.settings import FitSettings
 from prunecli.workflows.opening import Opening, load
 from prunecli.workflows.prune import prune
@@ -57,6 +58,8 @@ def test_the_file_holds_one_plan_and_opens_to_the_trained_network(bitten):
 def test_a_bite_that_is_too_small_for_every_group_goes_with_the_next_one():
     result = prune(Opening(), ratio=0.5, strategy="iterative", epochs=1, bites=BiteWishes(steps=40))
     assert widths(result) == widths(prune(Opening(), ratio=0.5))
+    assert len(result.history) == 40  # the epochs of a bite that takes nothing are the next one's
+    assert "iterative takes 40 epochs: no bite goes without one" in result.notes
 
 
 def test_the_ratio_of_a_layer_follows_the_bites():
@@ -89,6 +92,21 @@ def test_a_cut_that_is_not_proved_ends_the_way(monkeypatch):
     monkeypatch.setattr("prunecli.surgery.verification.verify", lambda *_, **__: wrong)
     with pytest.raises(WorkFailed, match="does not compute"):
         prune(Opening(), ratio=0.5, strategy="iterative", epochs=1)
+
+
+def test_batch_norms_are_measured_again_on_as_many_batches_as_were_asked_for(monkeypatch):
+    counts = []
+    measure = recalibration.recalibrate_batch_norm
+
+    def counted(*given, batches, **more):
+        counts.append(batches)
+        return measure(*given, batches=batches, **more)
+
+    monkeypatch.setattr(recalibration, "recalibrate_batch_norm", counted)
+    bites = BiteWishes(steps=2)
+    prune(Opening(), ratio=0.3, strategy="iterative", epochs=2, bites=bites, recalibrate=3)
+    prune(Opening(), ratio=0.3, strategy="iterative", epochs=2, bites=bites, recalibrate=0)
+    assert counts == [3, 3]
 
 
 def test_nothing_is_trained_for_a_ratio_that_takes_nothing_and_without_one():

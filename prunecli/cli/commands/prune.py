@@ -16,6 +16,7 @@ EXAMPLES = """
 prunecli prune model.safetensors --ratio 0.5 -o small.safetensors
 prunecli prune model.safetensors --ratio 0.3 --scope global --criterion l1 --dry-run
 prunecli prune --ratio 0.5 --strategy ghfp --data digits --epochs 10 --max-drop 1.0
+prunecli prune model.pt --ratio 0.7 --strategy hybrid --epochs 60 --data images/ -o small.safetensors
 prunecli prune model.safetensors --ratio 0.5 -o - | prunecli inspect -
 """
 

@@ -1,0 +1,89 @@
+"""docs/strategies.md: its run goes as shown, its ratios and defaults are those of the code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+import typer
+from docs.console import execute as run_command
+from docs.console import faults
+from docs.markdown import ROOT, blocks, table
+
+from prunecli.checkpoints import default_sample, read_checkpoint
+from prunecli.cli.app import application
+from prunecli.strategies.bites import LATER_SHARE, SHARES, BiteWishes, bites_of
+from prunecli.strategies.contract import STRATEGIES
+
+PAGE = ROOT / "docs" / "strategies.md"
+
+
+def tables(heading):
+    """The rows of every table under a heading, without the headers."""
+    section = PAGE.read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    found = re.findall(r"(?:^\|.*\n)+", section, flags=re.MULTILINE)
+    return [
+        [[cell.strip() for cell in row.split("|")[1:-1]] for row in each.splitlines()[2:]] for each in found
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("CHECKPOINT", "DATA", "FORMAT", "JSON", "QUIET"):
+        monkeypatch.delenv(f"PRUNECLI_{name}", raising=False)
+    shutil.copy(default_sample(), tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def test_the_commands_answer_as_shown(folder):
+    assert [fault for block in blocks(PAGE, "console") for fault in faults(block.text)] == []
+    assert "plan" in read_checkpoint("bites.safetensors").document
+
+
+def test_every_strategy_that_goes_in_bites_has_its_formula():
+    formulas, _ = tables("Sizes")
+    assert [row[0].strip("`") for row in formulas] == list(SHARES)
+    assert set(SHARES) < set(STRATEGIES)
+
+
+def test_the_ratios_are_those_of_the_code():
+    _, rows = tables("Sizes")
+    assert {row[0].strip("`") for row in rows} == set(SHARES) - {"manual"}
+    for name, ratio, *gone in rows:
+        bites = bites_of(name.strip("`"), float(ratio), BiteWishes(), epochs=20)
+        assert [f"{bite.ratio:.3f}" for bite in bites[:5]] == gone, (name, ratio)
+
+
+def test_the_numbers_are_those_of_the_code():
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    counts = [len(bites_of("hybrid", ratio, BiteWishes(), epochs=20)) for ratio in (0.7, 0.9)]
+    assert f"`hybrid` takes {counts[0]} bites to 0.7 and {counts[1]} to 0.9" in text
+    assert LATER_SHARE == 1 / 20
+    assert f"would end at {1 - (1 - 0.7 / 5) ** 5:.3f}" in text
+    epochs = {STRATEGIES[name].epochs for name in SHARES}
+    assert f"`--epochs` ({epochs.pop()}) are those of all bites" in text
+    assert not epochs
+
+
+def test_the_options_have_the_defaults_that_are_listed():
+    parameters = typer.main.get_command(application()).commands["prune"].params
+    defaults = {each.opts[0]: each.default for each in parameters}
+    for option, default, _ in table(PAGE, "Epochs"):
+        shown = defaults[option.strip("`")]
+        assert default == ("-" if not shown and shown != 0 else f"{shown:g}"), option
+
+
+def test_the_borders_of_limits_hold_for_hybrid():
+    limits = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+    (count,) = re.findall(r"hybrid at 0\.9 has (\d+)", limits)
+    bites = bites_of("hybrid", 0.9, BiteWishes(), epochs=20)
+    assert len(bites) == int(count)
+    assert sum(bite.epochs for bite in bites) > 20
+
+
+def test_a_dry_run_trains_nothing(folder):
+    ran = run_command("prunecli prune model.safetensors --ratio 0.7 --strategy hybrid --dry-run")
+    assert ran.exit_codes == (0,)
+    assert "epoch 1/" not in ran.notes

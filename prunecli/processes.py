@@ -64,9 +64,6 @@ class Processes:
         """Whether `flag` is set in one of them."""
         return flag
 
-    def wait(self) -> None:
-        """Go on when all have come here."""
-
     def forget(self) -> None:
         """Let go of what was prepared for joint work; all of it is done."""
 
@@ -78,13 +75,13 @@ class Launched(Processes):
         if importlib.util.find_spec("accelerate") is None:
             raise WorkFailed("several processes are joined by accelerate, which is missing", hints=[HINT])
         self.index, self.count = launched()
-        self._accelerators: dict[bool, Accelerator] = {}
+        self._accelerator: Accelerator | None = None
 
     def accelerator(self, *, cpu: bool) -> Accelerator:
-        """The joint work of these processes, begun at the first call."""
-        if not self._accelerators:
-            self._accelerators[cpu] = _joined(cpu=cpu)
-        return next(iter(self._accelerators.values()))
+        """The joint work of these processes, begun at the first call, which says where they compute."""
+        if self._accelerator is None:
+            self._accelerator = _joined(cpu=cpu)
+        return self._accelerator
 
     def place(self, device: torch.device) -> torch.device:
         """The device itself on the CPU, else the accelerator that belongs to this process."""
@@ -107,14 +104,10 @@ class Launched(Processes):
 
         return bool(self.total(torch.tensor(int(flag))))
 
-    def wait(self) -> None:
-        """Go on when all are here."""
-        self.any(False)
-
     def forget(self) -> None:
         """Let go of the networks that accelerate has prepared."""
-        for accelerator in self._accelerators.values():
-            accelerator.free_memory()
+        if self._accelerator is not None:
+            self._accelerator.free_memory()
 
 
 @lru_cache(maxsize=1)

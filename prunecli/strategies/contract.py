@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 class PruningTask:
     """What a strategy works on.
 
-    `model` is the network with its weights, which the strategy may train in place. `choose` ranks the
-    channels by the network's present weights and says which leave when a share (0 to 1) of what is asked
-    for does. `after` is the same task for what a cut has left of the network: `choose` then counts what has
-    left before. `data` and `settings` are there when the strategy trains. `bites` say how strategies that
+    `model` is the network with its weights, which the strategy may train in place. `rank` ranks the channels
+    by a network's present weights, once; what it gives says which leave when a share (0 to 1) of what is
+    asked for does. `after` is the same task for what a cut has left of the network: what has left before
+    counts then. `data` and `settings` are there when the strategy trains. `bites` say how strategies that
     go in steps divide the way to `ratio`, and `recalibrate` on how many batches they measure the batch norms
     of a cut network again.
     """
@@ -46,7 +46,7 @@ class PruningTask:
     model: nn.Module
     graph: ChannelGraph
     ratio: float
-    choose: Callable[[nn.Module, Share], Allocation]
+    rank: Callable[[nn.Module], Callable[[Share], Allocation]]
     after: Callable[[nn.Module], PruningTask]
     bites: BiteWishes = field(default_factory=BiteWishes)
     recalibrate: int = 10
@@ -54,6 +54,10 @@ class PruningTask:
     data: TrainingData | None = None
     settings: FitSettings | None = None
     progress: Progress = silent
+
+    def choose(self, network: nn.Module, share: Share) -> Allocation:
+        """The channels that leave by the network's present weights at one share."""
+        return self.rank(network)(share)
 
     def training(self) -> tuple[TrainingData, FitSettings]:
         """The data and settings of a strategy that trains; raises WrongUse when they are missing."""

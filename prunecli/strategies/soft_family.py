@@ -67,8 +67,9 @@ class SoftPruning:
         share = 1.0 if last else _nearly_whole(self.rule.ratio(epoch, self.epochs))
         hardness = _nearly_whole(self.rule.hardness(epoch, self.epochs))
         alpha = 0.0 if last else self.rule.alpha(epoch, self.epochs)
-        self.allocation = self.task.choose(model, share)
-        hard = self.task.choose(model, share * hardness).removed
+        ranked = self.task.rank(model)
+        self.allocation = ranked(share)
+        hard = ranked(share * hardness).removed
         soft = {
             name: tuple(set(gone) - set(hard.get(name, ()))) for name, gone in self.allocation.removed.items()
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -191,11 +191,12 @@ class _Pruning:
         ratio = self.asked["ratio"] or 0.0
         widths = {group.name: group.channels for group in self.graph.prunable}
 
-        def choose(network: nn.Module, share: Share) -> Allocation:
+        def rank(network: nn.Module) -> Callable[[Share], Allocation]:
             filters = self.saved if self.saved is not None else scorer.score(network)
-            return allocate(
+            scores = score_groups(graph.prunable, graph.layers, filters, criterion)
+            return lambda share: allocate(
                 graph,
-                score_groups(graph.prunable, graph.layers, filters, criterion),
+                scores,
                 ratio=Fraction(str(ratio)) * Fraction(str(share)),
                 bounds=self.bounds.at(share),
                 scope=self.asked["scope"],
@@ -210,7 +211,7 @@ class _Pruning:
             model=model,
             graph=graph,
             ratio=ratio,
-            choose=choose,
+            rank=rank,
             after=after,
             bites=self.bites,
             recalibrate=self.recalibrate,

@@ -48,16 +48,17 @@ def task(epochs=4, ratio=0.5):
     model = networks.randomised(Small())
     graph = build_graph(model, (1, 8, 8))
 
-    def choose(network, share):
+    def rank(network):
         filters = score_filters(network, graph, ["l2"])
-        return allocate(graph, score_groups(graph.prunable, graph.layers, filters, "l2"), ratio=ratio * share)
+        scores = score_groups(graph.prunable, graph.layers, filters, "l2")
+        return lambda share: allocate(graph, scores, ratio=ratio * share)
 
     def after(network):
         raise AssertionError("a soft strategy cuts once")
 
     settings = FitSettings(epochs=epochs, batch_size=20, lr=0.05)
     return PruningTask(
-        model=model, graph=graph, ratio=ratio, choose=choose, after=after, data=DATA, settings=settings
+        model=model, graph=graph, ratio=ratio, rank=rank, after=after, data=DATA, settings=settings
     )
 
 

@@ -82,3 +82,10 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> WrongUse:
     hints = [f"did you mean {near!r}?"] if near else []
     hints.append(f"valid: {', '.join(names)}")
     return WrongUse(f"unknown {kind} {name!r}", hints=hints)
+
+
+def check_ranges(settings: object, ranges: Iterable[tuple[str, bool, str]]) -> None:
+    """Raise WrongUse for the first attribute that does not fit: its name, whether it fits, what is valid."""
+    for name, fits, valid in ranges:
+        if not fits:
+            raise WrongUse(f"{name} cannot be {getattr(settings, name)}", hints=[f"valid: {valid}"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from prunecli.errors import WrongUse
+from prunecli.errors import WrongUse, check_ranges
 
 # Exact where it can be: the floor of a share that falls short by the last digit loses a channel.
 Share = float | Fraction
@@ -42,9 +42,7 @@ class BiteWishes:
             ("patience", self.patience is None or self.patience >= 1, "at least 1"),
             ("min_delta", self.min_delta >= 0, "at least 0"),
         )
-        for name, fits, valid in ranges:
-            if not fits:
-                raise WrongUse(f"{name} cannot be {getattr(self, name)}", hints=[f"valid: {valid}"])
+        check_ranges(self, ranges)
         if any(after <= before for before, after in pairwise(self.ratios)):
             raise WrongUse("the bites do not rise", hints=["for example: --bites 0.2,0.4,0.5"])
 
@@ -60,6 +58,10 @@ class Bite:
     share: Share
     epochs: int
     patience: int | None = None
+
+    def document(self) -> dict[str, float]:
+        """As JSON values."""
+        return {"ratio": self.ratio, "epochs": self.epochs}
 
 
 def constant_shares(ratio: float, wishes: BiteWishes) -> tuple[Share, ...]:

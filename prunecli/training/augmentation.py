@@ -96,9 +96,9 @@ class EpochPlan:
         return images if mirrored is None else mirror(images, mirrored)
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    """One 63-bit number from both; neighbours share nothing."""
-    words = np.random.SeedSequence([seed % 2**63, epoch]).generate_state(1, np.uint64)
+def place_seed(seed: int, *place: int) -> int:
+    """One 63-bit number for an epoch, or for an epoch, batch and process; neighbours share nothing."""
+    words = np.random.SeedSequence([seed % 2**63, *place]).generate_state(1, np.uint64)
     return int(words[0]) >> 1
 
 
@@ -108,7 +108,7 @@ def plan_epoch(count: int, *, image_shape: ImageShape, augment: str, seed: int, 
     Raises WrongUse when `augment` is no recipe.
     """
     check_augmentation(augment)
-    stream = torch.Generator().manual_seed(epoch_seed(seed, epoch))
+    stream = torch.Generator().manual_seed(place_seed(seed, epoch))
     recipe = RECIPES[augment]
     plan = EpochPlan(torch.randperm(count, generator=stream), randaugment=recipe.randaugment)
     if recipe.crop:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -51,10 +51,12 @@ class Average:
         return {**self._kept, _COUNT: self._updates}
 
     @torch.no_grad()
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from the `tensors()` of an average of the same model."""
+    def restore(
+        self, tensors: Mapping[str, Tensor], *, put: Callable[[Tensor, Tensor], object] = Tensor.copy_
+    ) -> None:
+        """Go on from the `tensors()` of an average of the same model; `put` writes one into its target."""
         for name, target in self.tensors().items():
-            target.copy_(tensors[name])
+            put(target, tensors[name])
 
     @contextmanager
     def swapped(self, model: nn.Module) -> Iterator[None]:

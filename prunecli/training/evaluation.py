@@ -15,11 +15,9 @@ from prunecli.data import Split
 from prunecli.errors import WorkFailed
 from prunecli.processes import Processes, current
 from prunecli.progress import Progress, silent
-from prunecli.training.batches import Batches, shared_batches
-from prunecli.training.device import memory_in_words, pick_device
-from prunecli.training.forward import check_fit, logits_of
-from prunecli.training.layouts import lay_out, layout_kept
-from prunecli.training.states import modes_kept
+from prunecli.training.batches import Batches
+from prunecli.training.forward import logits_of
+from prunecli.training.running import running
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,8 @@ def evaluate(
     Raises InputRefused for images or classes that do not fit the model,
     WorkFailed for an absent device, too little memory, or a loss that is not finite.
     """
-    processes = current()
-    place = processes.place(pick_device(device))
-    with memory_in_words(batch_size), modes_kept(model), layout_kept(model):
-        model.to(place).eval()
-        batches = shared_batches(model, split, mean=mean, std=std, batch_size=batch_size, device=place)
-        check_fit(model, batches, classes=split.classes)
-        lay_out(model, batches.first(2)[0])
-        found = evaluate_batches(model, batches, processes=processes, progress=progress)
+    with running(model, split, mean=mean, std=std, batch_size=batch_size, device=device) as batches:
+        found = evaluate_batches(model, batches, processes=current(), progress=progress)
     if not math.isfinite(found.loss):
         raise WorkFailed(f"the loss on {found.images} images is {found.loss}, not a finite number")
     return found

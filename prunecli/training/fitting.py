@@ -14,7 +14,7 @@ from prunecli.errors import Interrupted, PrunecliError, WorkFailed, WrongUse
 from prunecli.interruption import finishing_steps, requested
 from prunecli.processes import Processes, current, sharding_wanted
 from prunecli.progress import Progress, silent
-from prunecli.training.augmentation import EpochPlan, plan_epoch
+from prunecli.training.augmentation import EpochPlan, place_seed, plan_epoch
 from prunecli.training.batches import Batches, Mixing, shared_batches
 from prunecli.training.device import memory_in_words, pick_device
 from prunecli.training.evaluation import Evaluation, evaluate_batches
@@ -34,7 +34,7 @@ from prunecli.training.resuming import Keeper, RunState
 from prunecli.training.schedule import learning_rate
 from prunecli.training.settings import EpochRecord, FitResult, FitSettings
 from prunecli.training.states import modes_kept, named_tensors, restore, snapshot
-from prunecli.training.stepping import Stepper, batch_seed
+from prunecli.training.stepping import Stepper
 from prunecli.training.telling import Telling
 
 # Reading the loss makes an accelerator wait for the CPU, so there it is looked at only now and then.
@@ -171,6 +171,11 @@ class _Run:
             self._train()
             self._judge()
 
+    @property
+    def _done(self) -> int:
+        """Steps of the optimiser since the run began."""
+        return self.epoch * self.stepper.steps + self.step
+
     def _impatient(self) -> bool:
         return self.settings.patience is not None and self.waited >= self.settings.patience
 
@@ -189,7 +194,7 @@ class _Run:
             while self.step < steps:
                 loss, images = self.stepper.losses_of(batches, self.step)
                 self._look_at(loss, images)
-                lr = self._lr(self.epoch * steps + self.step)
+                lr = self._lr(self._done)
                 self.stepper.change(lr)
                 self.step += 1
                 self.seconds = time.perf_counter() - begun
@@ -209,7 +214,7 @@ class _Run:
 
     def _seed(self, batch: int) -> None:
         """What is random about a batch and not in the plan (dropout, mixing) is this batch's alone."""
-        torch.manual_seed(batch_seed(self.settings.seed, self.epoch, batch, self.processes.index))
+        torch.manual_seed(place_seed(self.settings.seed, self.epoch, batch, self.processes.index))
 
     def _look_at(self, loss: Tensor, images: int) -> None:
         try:
@@ -279,21 +284,20 @@ class _Run:
         )
 
     def _report(self, lr: float) -> None:
-        steps = self.stepper.steps
         figures = {
             "epoch": self.epoch + 1,
-            "step": self.epoch * steps + self.step,
+            "step": self._done,
             "lr": lr,
             "loss": self.losses.last(),
             "images_per_second": self.losses.images / self.seconds,
         }
         if self.history:
             figures["accuracy"] = self.history[-1].accuracy
-        self.telling.step(self.epoch * steps + self.step, self.settings.epochs * steps, figures)
+        self.telling.step(self._done, self.settings.epochs * self.stepper.steps, figures)
 
     def _keep_if_due(self, *, epoch_ended: bool = False) -> None:
         """Write the state every so many steps, and when the command was asked to stop: then end."""
-        done = self.epoch * self.stepper.steps + self.step
+        done = self._done
         every = None if self.keeper is None else self.keeper.every
         if every is not None and done % every == 0 and not epoch_ended:
             self._keep()
@@ -351,24 +355,24 @@ class _Run:
             waited=self.waited,
             figures={**stepper.precision.state(), "seconds": self.seconds},
             run=self.telling.run,
-            steps_done=self.epoch * stepper.steps + self.step,
+            steps_done=self._done,
         )
 
     @torch.no_grad()
     def _resume(self, state: RunState) -> None:
         replica, stepper = self.stepper.replica, self.stepper
+        whole, own = state.part("model"), state.part(f"process/{self.processes.index}")
         for name, tensor in named_tensors(self.network):
-            own = state.tensors.get(f"process/{self.processes.index}/{name}")
-            replica.put(tensor, state.part("model")[name] if own is None else own)
+            replica.put(tensor, own.get(name, whole[name]))
         restore_optimiser(replica, state.part("optimiser"))
         if stepper.average is not None:
-            for name, tensor in stepper.average.tensors().items():
-                replica.put(tensor, state.part("average")[name])
+            stepper.average.restore(state.part("average"), put=replica.put)
         self.history = list(state.history)
         if state.best is not None:
             self.best = self.history[state.best]
+            best = state.part("best")
             for name, tensor in self.best_state.items():
-                replica.put(tensor, state.part("best")[name])
+                replica.put(tensor, best[name])
         self.waited = state.waited
         self.epoch, self.step, self.seconds = state.epoch, state.step, state.figures["seconds"]
         stepper.precision.restore(state.figures)

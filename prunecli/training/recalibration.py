@@ -13,12 +13,12 @@ from prunecli.data import Split
 from prunecli.errors import WrongUse
 from prunecli.processes import current
 from prunecli.training.augmentation import plan_epoch
-from prunecli.training.batches import Batches, shared_batches
-from prunecli.training.device import memory_in_words, pick_device
-from prunecli.training.forward import check_fit
-from prunecli.training.layouts import lay_out, layout_kept
+from prunecli.training.batches import Batches
 from prunecli.training.replicas import average_batch_norms
-from prunecli.training.states import modes_kept, restore, snapshot
+from prunecli.training.running import running
+from prunecli.training.states import restore, snapshot
+
+RECALIBRATION_BATCHES = 10
 
 
 def recalibrate_batch_norm(
@@ -27,7 +27,7 @@ def recalibrate_batch_norm(
     *,
     mean: Sequence[float],
     std: Sequence[float],
-    batches: int = 10,
+    batches: int = RECALIBRATION_BATCHES,
     batch_size: int = 256,
     seed: int = 0,
     device: str = "cpu",
@@ -43,18 +43,13 @@ def recalibrate_batch_norm(
     layers = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
     if not layers:
         return 0
-    processes = current()
-    place = processes.place(pick_device(device))
     if batches < 1:
         raise WrongUse(
             f"batch norms cannot be recalibrated on {batches} batches", hints=["valid: at least 1"]
         )
     momenta = [layer.momentum for layer in layers]
-    with memory_in_words(batch_size), modes_kept(model), layout_kept(model):
-        model.to(place).eval()
-        source = shared_batches(model, split, mean=mean, std=std, batch_size=batch_size, device=place)
-        check_fit(model, source, classes=split.classes)
-        lay_out(model, source.first(2)[0])
+    processes = current()
+    with running(model, split, mean=mean, std=std, batch_size=batch_size, device=device) as source:
         before = snapshot(model)
         try:
             for layer in layers:

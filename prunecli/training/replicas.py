@@ -77,7 +77,11 @@ class Copy(Replica):
 
 
 class Shards(Replica):
-    """Every weight spread over the processes; the network that was given gets them whole at the end."""
+    """Every weight spread over the processes; the network that was given gets them whole at the end.
+
+    Gradients are always reduced, also where another backward pass follows in the step: keeping whole ones is
+    what shards are there to avoid.
+    """
 
     sharded = True
 
@@ -103,10 +107,6 @@ class Shards(Replica):
         network, prepared = accelerator.prepare(network, make_optimiser(network))
         self.module = self.network = network
         self.optimiser = prepared.optimizer
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Gradients of shards are always reduced: keeping whole ones is what shards are there to avoid."""
-        return nullcontext()
 
     def settle(self) -> None:
         """Spread again what the forward pass has gathered."""

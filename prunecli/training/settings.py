@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prunecli.errors import WrongUse, unknown_name
+from prunecli.errors import check_ranges, unknown_name
 from prunecli.training.augmentation import check_augmentation
 from prunecli.training.optimisers import OPTIMISERS
 from prunecli.training.precision import check_precision
@@ -77,9 +77,7 @@ class FitSettings:
             ("temperature", 0 < self.temperature < endless, "above 0"),
             ("similarity", 0 <= self.similarity < endless, "at least 0"),
         )
-        for name, fits, valid in ranges:
-            if not fits:
-                raise WrongUse(f"{name} cannot be {getattr(self, name)}", hints=[f"valid: {valid}"])
+        check_ranges(self, ranges)
         for kind, name, known in (
             ("optimiser", self.optimiser, OPTIMISERS),
             ("learning-rate schedule", self.schedule, SCHEDULES),

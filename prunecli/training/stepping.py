@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,12 +21,6 @@ from prunecli.training.optimisers import make_optimiser
 from prunecli.training.precision import Precision
 from prunecli.training.replicas import replicate
 from prunecli.training.settings import FitSettings
-
-
-def batch_seed(seed: int, epoch: int, batch: int, process: int) -> int:
-    """One 63-bit number for a batch of one process; neighbours share nothing."""
-    words = np.random.SeedSequence([seed % 2**63, epoch, batch, process]).generate_state(1, np.uint64)
-    return int(words[0]) >> 1
 
 
 class Stepper:
@@ -61,21 +54,20 @@ class Stepper:
         self.average = (
             None if settings.ema_decay is None else Average(self.replica.network, settings.ema_decay)
         )
-        self.teacher = None if teacher is None else self._taught(teacher)
+        self.teacher = None if teacher is None else self._taught(teacher, sample)
         # Running statistics change in the forward pass, before the loss is known. On an accelerator a bad
         # loss is noticed too late for them to be of use.
         self._buffers = list(self.replica.network.buffers()) if device.type == "cpu" else []
         self._buffers_before = [each.clone() for each in self._buffers]
 
-    def _taught(self, teacher: nn.Module) -> Teacher:
-        images, _ = self.train.first(2)
+    def _taught(self, teacher: nn.Module, sample: Tensor) -> Teacher:
         return Teacher(
             teacher,
             self.replica.network,
             weight=self.settings.distill,
             temperature=self.settings.temperature,
             similarity=self.settings.similarity,
-            sample_images=images,
+            sample_images=sample,
         )
 
     @property
@@ -101,10 +93,7 @@ class Stepper:
         for place, (inputs, labels) in enumerate(islice(batches, last - first)):
             # The mean over all images of the step, whichever process and batch they are in.
             share = len(inputs) / images
-            if place < last - first - 1:
-                with self.replica.alone():
-                    loss = self._backward(inputs, labels, share)
-            else:
+            with nullcontext() if place == last - first - 1 else self.replica.alone():
                 loss = self._backward(inputs, labels, share)
             total = loss * share if total is None else total + loss * share
         assert total is not None  # an epoch has at least one batch

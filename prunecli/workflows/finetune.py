@@ -15,7 +15,7 @@ from prunecli.progress import Progress, remark, silent
 from prunecli.reports.pictures import training_curves
 from prunecli.training.evaluation import Evaluation, evaluate
 from prunecli.training.fitting import fit
-from prunecli.training.recalibration import recalibrate_batch_norm
+from prunecli.training.recalibration import RECALIBRATION_BATCHES, recalibrate_batch_norm
 from prunecli.training.settings import EpochRecord, FitResult, FitSettings
 from prunecli.workflows.data import Images, open_images
 from prunecli.workflows.keeping import Keepsakes
@@ -23,7 +23,6 @@ from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 from prunecli.workflows.run_keeping import Keeping, Kept, run_origin
 from prunecli.workflows.saving import destination, save
 
-RECALIBRATION_BATCHES = 10
 # The network, the data or the machine say these; they are no choice of the training.
 _NO_CHOICE = ("mean", "std", "device")
 

@@ -28,12 +28,12 @@ from prunecli.surgery.planning import follow_plan
 from prunecli.surgery.verification import Verification
 from prunecli.surgery.verification import prove as prove_cut
 from prunecli.training.evaluation import evaluate as evaluate_split
-from prunecli.training.recalibration import recalibrate_batch_norm
+from prunecli.training.recalibration import RECALIBRATION_BATCHES, recalibrate_batch_norm
 from prunecli.training.settings import FitSettings
 from prunecli.workflows.calibrating import Scorer, tell_calibration
 from prunecli.workflows.calibration_request import Calibration
 from prunecli.workflows.data import Images
-from prunecli.workflows.finetune import RECALIBRATION_BATCHES, stored
+from prunecli.workflows.finetune import stored
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows
 from prunecli.workflows.saved_scores import fitting_scores, read_scores, refuse_other_data
@@ -246,7 +246,7 @@ class _Pruning:
         """How the strategy trained and in which bites, for the history in the file."""
         if not self.trains:
             return {}
-        bites = [{"ratio": bite.ratio, "epochs": bite.epochs} for bite in self.shown_bites()]
+        bites = [bite.document() for bite in self.shown_bites()]
         return {"training": stored(self.settings()), **({"bites": bites} if bites else {})}
 
     def settings(self) -> FitSettings:

@@ -68,7 +68,7 @@ class PruneResult:
             "rules": [{"group": name, "rule": rule} for name, rule in self.rules.items()],
             "verification": self.verification.document(),
             "accuracy": None if self.accuracy is None else dict(self.accuracy),
-            "bites": [{"ratio": bite.ratio, "epochs": bite.epochs} for bite in self.bites],
+            "bites": [bite.document() for bite in self.bites],
             "history": history_document(self.history),
             "seconds": {stage: self.seconds.get(stage, 0.0) for stage in STAGES},
             "output": None if self.output is None else dict(self.output),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 
-import pytest
 import typer
 from docs.console import execute as run_command
 from docs.console import faults
 from docs.markdown import ROOT, blocks, table
 
-from prunecli.checkpoints import default_sample, read_checkpoint
+from prunecli.checkpoints import read_checkpoint
 from prunecli.cli.app import application
 from prunecli.strategies.bites import LATER_SHARE, SHARES, BiteWishes, bites_of
 from prunecli.strategies.contract import STRATEGIES
@@ -26,15 +24,6 @@ def tables(heading):
     return [
         [[cell.strip() for cell in row.split("|")[1:-1]] for row in each.splitlines()[2:]] for each in found
     ]
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("CHECKPOINT", "DATA", "FORMAT", "JSON", "QUIET"):
-        monkeypatch.delenv(f"PRUNECLI_{name}", raising=False)
-    shutil.copy(default_sample(), tmp_path / "model.safetensors")
-    return tmp_path
 
 
 def test_the_commands_answer_as_shown(folder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from fractions import Fraction
 
 import pytest
@@ -12,20 +11,10 @@ from docs.console import execute as run_command
 from docs.console import faults
 from docs.markdown import ROOT, blocks, execute, table
 
-from prunecli.checkpoints import default_sample
 from prunecli.cli.app import application
 from prunecli.cli.option import TRAINING
 
 PAGE = ROOT / "docs" / "training.md"
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("CHECKPOINT", "DATA", "FORMAT", "JSON", "QUIET"):
-        monkeypatch.delenv(f"PRUNECLI_{name}", raising=False)
-    shutil.copy(default_sample(), tmp_path / "model.safetensors")
-    return tmp_path
 
 
 def options(command):
@@ -112,7 +101,7 @@ def test_the_numbers_are_those_of_the_code():
     from prunecli.data.assembling import MAX_BAD_SHARE
     from prunecli.data.shapes import MAX_DECODED_BYTES
     from prunecli.training import fitting
-    from prunecli.workflows.finetune import RECALIBRATION_BATCHES
+    from prunecli.training.recalibration import RECALIBRATION_BATCHES
 
     text = " ".join(PAGE.read_text(encoding="utf-8").split())
     assert f"the network runs on {RECALIBRATION_BATCHES} batches" in text

@@ -9,8 +9,8 @@ from prunecli.errors import WrongUse
 from prunecli.training.augmentation import (
     RECIPES,
     check_augmentation,
-    epoch_seed,
     mirror,
+    place_seed,
     plan_epoch,
     shift_and_mirror,
 )
@@ -90,7 +90,7 @@ def test_without_augmentation_there_is_only_an_order() -> None:
 
 
 def test_seeds_of_neighbours_share_nothing() -> None:
-    seeds = {epoch_seed(seed, epoch) for seed in range(40) for epoch in range(40)}
+    seeds = {place_seed(seed, epoch) for seed in range(40) for epoch in range(40)}
     assert len(seeds) == 1600
     assert all(0 <= seed < 2**63 for seed in seeds)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -36,11 +36,13 @@ def allocate(
     scope: str = "local",
     normalization: str = "mean",
     widths: Mapping[str, int] | None = None,
+    first: Mapping[str, Sequence[int]] | None = None,
 ) -> Allocation:
     """The channels to remove at `ratio`, a fraction of each group (local) or of all channels (global).
 
     Ties go by index. Groups that the criterion cannot score are protected. `widths` are what groups had
-    before earlier cuts, where there were any: the ratio is of those, and what has left counts.
+    before earlier cuts, where there were any: the ratio is of those, and what has left counts. The channels
+    `first` leave before all others, whatever their scores.
     """
     bounds = bounds or Bounds()
     gone = {g.name: max(0, (widths or {}).get(g.name, g.channels) - g.channels) for g in graph.prunable}
@@ -50,11 +52,12 @@ def allocate(
             protected.setdefault(group.name, "the criterion is not available for its layers")
     groups = [group for group in graph.prunable if group.name not in protected]
     known = {group.name: found for group in groups if (found := scores[group.name]) is not None}
+    chosen = {group.name: _marked(group, (first or {}).get(group.name, ())) for group in groups}
     if scope == "global":
         own = {g.name: ratio_of(graph, g, bounds, -1.0) for g in groups}
         scaled = {name: normalise_scores(values, normalization) for name, values in known.items()}
         wanted = _global_counts(
-            groups, scaled, ratio=ratio, own=own, gone=gone, min_channels=bounds.min_channels
+            groups, scaled, chosen, ratio=ratio, own=own, gone=gone, min_channels=bounds.min_channels
         )
     else:
         wanted = {g.name: _count(g, ratio_of(graph, g, bounds, ratio), gone) for g in groups}
@@ -64,7 +67,7 @@ def allocate(
         count, rule = within_bounds(wanted[group.name], group.channels, bounds)
         if rule:
             rules[group.name] = rule
-        lowest = removal_order(known[group.name])[:count]
+        lowest = _order(known[group.name], chosen[group.name])[:count]
         removed[group.name] = tuple(sorted(int(channel) for channel in lowest))
     return Allocation({name: channels for name, channels in removed.items() if channels}, protected, rules)
 
@@ -85,9 +88,23 @@ def _count(group: ChannelGroup, ratio: float | Fraction, gone: Mapping[str, int]
     return max(0, removed_count(ratio, units=group.channels + before) - before)
 
 
+def _marked(group: ChannelGroup, chosen: Sequence[int]) -> NDArray[np.bool_]:
+    """(channels,) whether each is among the chosen ones."""
+    marked = np.zeros(group.channels, dtype=bool)
+    marked[list(chosen)] = True
+    return marked
+
+
+def _order(scores: NDArray[np.float64], first: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Channels from the first to leave to the last: those that are marked, then by score."""
+    order = removal_order(scores)
+    return np.concatenate([order[first[order]], order[~first[order]]])
+
+
 def _global_counts(
     groups: list[ChannelGroup],
     scores: Mapping[str, NDArray[np.float64]],
+    first: Mapping[str, NDArray[np.bool_]],
     *,
     ratio: float | Fraction,
     own: Mapping[str, float | Fraction],
@@ -105,7 +122,7 @@ def _global_counts(
     before = sum(gone[g.name] for g in ranked)
     left = max(0, removed_count(ratio, units=values.size + before) - before)
     taken = np.zeros(len(ranked), dtype=np.int64)
-    for unit in removal_order(values):
+    for unit in _order(values, np.concatenate([first[g.name] for g in ranked])):
         if not left:
             break
         if taken[owner[unit]] < limit[owner[unit]]:

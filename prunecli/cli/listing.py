@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,12 @@ class Entry:
     name: str
     caption: str
     source: str | None
+    parts: Mapping[str, str] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values; `parts` only where the entry is made of some."""
+        found = {"name": self.name, "caption": self.caption, "source": self.source}
+        return found if self.parts is None else {**found, "parts": dict(self.parts)}
 
 
 @dataclass(frozen=True)
@@ -29,13 +36,8 @@ class Listing:
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """{kind: [{name, caption, source}]}."""
-        return {
-            kind: [
-                {"name": entry.name, "caption": entry.caption, "source": entry.source} for entry in entries
-            ]
-            for kind, entries in self.entries.items()
-        }
+        """{kind: [{name, caption, source}]}, strategies with their parts."""
+        return {kind: [entry.document() for entry in entries] for kind, entries in self.entries.items()}
 
 
 def listing(kind: str | None = None) -> Listing:
@@ -46,7 +48,12 @@ def listing(kind: str | None = None) -> Listing:
 
 def _members(kind: str) -> tuple[Entry, ...]:
     return tuple(
-        Entry(name=name, caption=_caption(member), source=getattr(member, "source", None) or None)
+        Entry(
+            name=name,
+            caption=_caption(member),
+            source=getattr(member, "source", None) or None,
+            parts=_parts(member),
+        )
         for name, member in registry(kind).items()
     )
 
@@ -56,6 +63,12 @@ def _architectures() -> tuple[Entry, ...]:
     return tuple(
         Entry(name=name, caption=line, source=name.partition("/")[0]) for name, line in known.items()
     )
+
+
+def _parts(member: Any) -> Mapping[str, str] | None:
+    """What a strategy is made of; the others have no parts."""
+    parts = getattr(member, "parts", None)
+    return None if parts is None else parts.document()
 
 
 def _caption(member: Any) -> str:

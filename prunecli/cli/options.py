@@ -116,11 +116,11 @@ Seed = Annotated[
         "--seed", help="Seed of every random choice.", metavar="N", parse=values.whole(0), section=PRUNING
     ),
 ]
-Criterion = Annotated[
-    str,
+StrategyCriterion = Annotated[
+    str | None,
     option(
         *_CRITERION,
-        help="What makes a filter matter; see `catalog criteria`.",
+        help="What makes a filter matter; see `catalog criteria`. Unsaid: l2, or the strategy's own.",
         metavar="NAME",
         parse=criterion,
         completion=completion("criteria"),

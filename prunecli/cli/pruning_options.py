@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from prunecli.cli import options
-from prunecli.cli.names import choice
+from prunecli.cli.names import choice, criteria
 from prunecli.cli.option import DATA, PRUNING, RESULT, option
 from prunecli.cli.training_options import MinDelta, Patience, Recalibrate
-from prunecli.cli.values import Numbers, flat, number, ratios, whole
+from prunecli.cli.values import Names, Numbers, flat, number, ratios, whole
 
 if TYPE_CHECKING:
     from prunecli.strategies.bites import BiteWishes
+    from prunecli.strategies.loss_aware import LossAwareWishes
 
 RoundTo = Annotated[
     int,
@@ -86,10 +87,10 @@ Evaluate = Annotated[
 
 
 Steps = Annotated[
-    int,
+    int | None,
     option(
         "--steps",
-        help="Bites of iterative, geometric and log.",
+        help="Bites, where the schedule does not say how many. Unsaid: the strategy's own, else 5.",
         metavar="N",
         parse=whole(1),
         section=PRUNING,
@@ -132,7 +133,7 @@ BiteRatios = Annotated[
 class Biting:
     """How strategies that go in bites divide the way."""
 
-    steps: Steps = 5
+    steps: Steps = None
     first_bite: FirstBite = 0.7
     later_bites: LaterBites = None
     bites: BiteRatios = None
@@ -153,12 +154,88 @@ class Biting:
         )
 
 
+Pool = Annotated[
+    Names | None,
+    option(
+        "--pool",
+        help="Criteria of which laasp takes in every step the one that costs the least loss. Unsaid: "
+        "l1,l2,fpgm,cosine.",
+        metavar="NAME,NAME",
+        parse=criteria,
+        section=PRUNING,
+    ),
+]
+StepMacs = Annotated[
+    float,
+    option(
+        "--step-macs",
+        help="Share of the MACs that a step of laasp takes.",
+        metavar="S",
+        parse=number(0, above=0, below=1),
+        section=PRUNING,
+    ),
+]
+RecoverMacs = Annotated[
+    float,
+    option(
+        "--recover-macs",
+        help="Share of the MACs after which laasp cuts and trains.",
+        metavar="S",
+        parse=number(0, above=0, below=1),
+        section=PRUNING,
+    ),
+]
+EvalImages = Annotated[
+    int,
+    option(
+        "--eval-images",
+        help="Training images on which laasp measures the loss.",
+        metavar="N",
+        parse=whole(1),
+        section=PRUNING,
+    ),
+]
+MaxLayerRatio = Annotated[
+    float,
+    option(
+        "--max-layer-ratio",
+        help="Share of a group's channels that laasp removes at most.",
+        metavar="R",
+        parse=number(0, above=0, below=1),
+        section=PRUNING,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossAware:
+    """How laasp chooses."""
+
+    pool: Pool = None
+    step_macs: StepMacs = 0.01
+    recover_macs: RecoverMacs = 0.02
+    eval_images: EvalImages = 10_000
+    max_layer_ratio: MaxLayerRatio = 0.65
+
+    def wishes(self) -> LossAwareWishes:
+        """The same as the workflow takes them."""
+        from prunecli.strategies.loss_aware import LossAwareWishes
+
+        return LossAwareWishes(
+            pool=tuple(self.pool or LossAwareWishes().pool),
+            step_macs=self.step_macs,
+            recover_macs=self.recover_macs,
+            images=self.eval_images,
+            max_layer_ratio=self.max_layer_ratio,
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choosing:
     """Which channels go, and by which procedure."""
 
     ratio: options.Ratio = None
-    criterion: options.Criterion = "l2"
+    criterion: options.StrategyCriterion = None
     strategy: options.Strategy = "one-shot"
     scope: options.Scope = "local"
     residual: Residual = "coupled"

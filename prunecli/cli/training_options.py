@@ -290,26 +290,36 @@ class Learning:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recovering:
-    """What is asked for when a network is fine-tuned by itself."""
+class Teaching:
+    """What stays as it is, and how a teacher is heard."""
 
-    patience: Patience = None
-    min_delta: MinDelta = 0.0
     freeze: Freeze = None
-    distill: Distill = 0.5
+    distill_weight: Distill = 0.5
     temperature: Temperature = 4.0
     similarity: Similarity = 0.0
 
     def choices(self) -> Mapping[str, object]:
         """Arguments of the settings."""
-        return {**asdict(self), "freeze": tuple(self.freeze or ())}
+        return {
+            "freeze": tuple(self.freeze or ()),
+            "distill": self.distill_weight,
+            "temperature": self.temperature,
+            "similarity": self.similarity,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enduring:
+    """When a training ends before its epochs do."""
+
+    patience: Patience = None
+    min_delta: MinDelta = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Going:
-    """Where a run keeps what it needs to go on, and what it tells."""
+    """Where a run keeps what it needs to go on."""
 
     checkpoint_every: CheckpointEvery = None
     checkpoint_dir: CheckpointDir = None
     resume: Resume = None
-    log: Log = None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
-
+from prunecli.strategies.carrying_out import carry_out
 from prunecli.strategies.contract import PruningOutcome, PruningTask, strategy
-from prunecli.strategies.removal import remove_channels
+from prunecli.strategies.parts import REMOVED, Parts
 
 
-@strategy("one-shot", trains=False, source="Li et al. 2017, arXiv:1608.08710")
+@strategy(
+    "one-shot",
+    parts=Parts(schedule="one-shot", hardness=REMOVED),
+    source="Li et al. 2017, arXiv:1608.08710",
+)
 def one_shot(task: PruningTask) -> PruningOutcome:
-    """Rank the channels once and remove them at once, without training in between."""
-    start = time.perf_counter()
-    allocation = task.choose(task.model, 1.0)
-    return remove_channels(task, task.model, allocation, seconds={"score": time.perf_counter() - start})
+    """Rank the channels once, remove them at once, then train if epochs were asked for."""
+    return carry_out(task)

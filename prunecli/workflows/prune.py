@@ -4,49 +4,53 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from prunecli.allocation.bounds import Bounds
-from prunecli.allocation.choosing import Allocation, allocate
+from prunecli.allocation.choosing import Allocation
 from prunecli.checkpoints import write_whole
 from prunecli.errors import GateNotMet, InputRefused, WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.processes import is_main
 from prunecli.progress import Progress, remark, silent
 from prunecli.scoring.filter_scores import FilterScores
-from prunecli.scoring.group_scores import score_groups
-from prunecli.strategies.bites import Bite, BiteWishes, Share, bites_of
-from prunecli.strategies.contract import STRATEGIES, PruningOutcome, PruningTask, Strategy
+from prunecli.strategies.bites import BiteWishes
+from prunecli.strategies.contract import STRATEGIES, PruningOutcome, PruningTask
+from prunecli.strategies.diary import Diary
+from prunecli.strategies.loss_aware import LossAwareWishes
+from prunecli.strategies.parts import PartWishes
 from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import follow_plan
 from prunecli.surgery.verification import Verification
 from prunecli.surgery.verification import prove as prove_cut
-from prunecli.training.evaluation import evaluate as evaluate_split
-from prunecli.training.recalibration import RECALIBRATION_BATCHES, recalibrate_batch_norm
+from prunecli.training.recalibration import RECALIBRATION_BATCHES
 from prunecli.training.settings import FitSettings
 from prunecli.workflows.calibrating import Scorer, tell_calibration
 from prunecli.workflows.calibration_request import Calibration
 from prunecli.workflows.data import Images
-from prunecli.workflows.finetune import stored
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
+from prunecli.workflows.procedure import Procedure
+from prunecli.workflows.prune_judging import Judge
 from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows
+from prunecli.workflows.ranking import Ranker
+from prunecli.workflows.run_keeping import Keeping, run_origin
 from prunecli.workflows.saved_scores import fitting_scores, read_scores, refuse_other_data
 from prunecli.workflows.saving import destination, save
 
-_TRAINING, _BITES = FitSettings(), BiteWishes()
+_TRAINING, _BITES, _PARTS, _LOSS_AWARE = FitSettings(), BiteWishes(), PartWishes(), LossAwareWishes()
 
 
 def prune(
     opening: Opening,
     *,
     ratio: float | None = None,
-    criterion: str = "l2",
+    criterion: str | None = None,
     strategy: str = "one-shot",
     scope: str = "local",
     residual: str = "coupled",
@@ -57,51 +61,87 @@ def prune(
     seed: int = 0,
     data: str | None = None,
     evaluate: bool = False,
+    judge: str = "test",
     epochs: int | None = None,
     training: FitSettings = _TRAINING,
     batches: int = 8,
     skip_bad_images: bool = False,
     recalibrate: int | None = None,
     bites: BiteWishes = _BITES,
+    parts: PartWishes = _PARTS,
+    loss_aware: LossAwareWishes = _LOSS_AWARE,
+    rewind: str | None = None,
     scores: str | None = None,
     max_drop: float | None = None,
     plan: str | None = None,
     plan_out: str | None = None,
+    checkpoint_every: int | None = None,
+    checkpoint_dir: str | None = None,
+    resume: str | None = None,
     dry_run: bool = False,
     output: str | None = None,
     force: bool = False,
+    opened: Opened | None = None,
+    images: Images | None = None,
     progress: Progress = silent,
 ) -> PruneResult:
     """Prune a checkpoint at `ratio` (fraction removed), or as the saved `plan` says.
 
-    A strategy that trains does so for `epochs` on `data`, as `training` says; a criterion that looks at the
+    A `criterion` that is not named is the strategy's own: l2 but for few.
+
+    A strategy that trains does so for `epochs` on `data`, as `training` says, with `parts` in place of its
+    own and, before each training, the weights of the checkpoint `rewind`; laasp as `loss_aware` says; a
+    criterion that looks at the
     network at work runs it on `batches` batches, or its `scores` come from a file. Nothing is written unless
     the cut network equals the masked original. With `evaluate` or `max_drop` (points) batch norms are then
-    measured again on `recalibrate` batches (None: 10, 0: none), and the test part is read. Raises WrongUse,
-    InputRefused for what does not fit, GateNotMet when nothing can be pruned, WorkFailed without a proof.
+    measured again on `recalibrate` batches (None: 10, 0: none), and the part `judge` ("test" or "validation")
+    is read. Where a strategy that trains stands is kept in `checkpoint_dir` (beside the output if nothing is
+    said); `resume` is such a folder, to go on from. A checkpoint and images that are open already are given
+    as `opened` and `images`.
+
+    Raises WrongUse, InputRefused for what does not fit, GateNotMet when nothing can be pruned, WorkFailed
+    without a proof, Interrupted when the command line was asked to stop.
     """
+    criterion = criterion or STRATEGIES[strategy].criterion
     asked = {"strategy": strategy, "criterion": criterion, "scope": scope, "ratio": ratio, "seed": seed}
-    with destination(opening, output, plan_out, force=force):
+    keeping = Keeping.of(checkpoint_dir, resume=resume, output=output, every=checkpoint_every, logs=())
+    with ExitStack() as held:
+        held.enter_context(destination(opening, output, plan_out, force=force))
         run = _Pruning(
             opening=opening,
-            opened=open_checkpoint(opening, progress=progress),
+            opened=opened or open_checkpoint(opening, progress=progress),
+            images=images,
             asked=asked,
             bounds=Bounds(min_channels, round_to, tuple(protect), dict(layer_ratio or {}), residual),
-            epochs=epochs,
-            training=training,
+            procedure=Procedure(
+                name=strategy,
+                ratio=ratio,
+                wishes=parts,
+                bites=bites,
+                epochs=epochs,
+                training=training,
+                cut_only=dry_run or plan is not None,
+            ),
             recalibrate=RECALIBRATION_BATCHES if recalibrate is None else recalibrate,
             calibration=Calibration(data, batches, training.batch_size, skip_bad_images),
-            bites=bites,
+            loss_aware=loss_aware,
             plan=plan,
             dry_run=dry_run,
             progress=progress,
         )
         run.take_scores(scores)
         run.read_images(wanted=evaluate or max_drop is not None)
-        outcome = run.cut()
-        found = {"verification": run.prove(outcome), "accuracy": run.judge(outcome, max_drop)}
+        run.take_earlier(rewind)
+        kept = held.enter_context(
+            keeping.open_diary(run.origin, trains=run.procedure.trains, force=force, progress=progress)
+        )
+        outcome = run.cut(kept)
+        proof = run.prove(outcome)
+        accuracy, gate = run.judge(outcome, part=judge, max_drop=max_drop)
         _write_plan(outcome.planned.plan, plan_out, force=force)
-        return run.result(outcome, **found, output=run.write(outcome, output, force=force))
+        written = run.write(outcome, output, force=force)
+        kept.close()
+        return run.result(outcome, verification=proof, accuracy=accuracy, gate=gate, output=written)
 
 
 @dataclass(kw_only=True)
@@ -112,17 +152,16 @@ class _Pruning:
     opened: Opened
     asked: Mapping[str, Any]
     bounds: Bounds
-    epochs: int | None
-    training: FitSettings
+    procedure: Procedure
     recalibrate: int
     calibration: Calibration
-    bites: BiteWishes
+    loss_aware: LossAwareWishes
     plan: str | None
     dry_run: bool
     progress: Progress
     images: Images | None = None
-    gate: GateNotMet | None = None
     saved: FilterScores | None = None
+    earlier: nn.Module | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     graph: ChannelGraph = field(init=False)
@@ -131,11 +170,15 @@ class _Pruning:
     def __post_init__(self) -> None:
         if self.asked["ratio"] is None and self.plan is None and not self.bounds.layer_ratio:
             raise WrongUse("prune needs to know how much to remove", hints=["for example: --ratio 0.5"])
-        self.tell_of_bites()
+        self.procedure.check()
         start = time.perf_counter()
         self.graph = build_graph(self.opened.model, self.opened.architecture.input_shape)
         self.seconds["trace"] = time.perf_counter() - start
         self.notes.extend(self.opened.notes)
+        longer = self.procedure.longer_than_asked(self.graph)
+        if longer is not None:
+            self.notes.append(longer)
+            remark(self.progress, [longer])
         self.scorer = Scorer(
             opening=self.opening,
             opened=self.opened,
@@ -143,30 +186,53 @@ class _Pruning:
             criteria=(self.asked["criterion"],),
             calibration=self.calibration,
             seed=self.asked["seed"],
+            images=self.images,
             progress=self.progress,
         )
 
-    @property
-    def strategy(self) -> Strategy:
-        """The procedure that is really carried out: a dry run shows the cut without any training."""
-        return STRATEGIES["one-shot" if self.dry_run else self.asked["strategy"]]
-
-    def recalibration(self, outcome: PruningOutcome) -> int:
-        """Batches on which batch norms are measured again at the end.
-
-        None for a network that was trained since its last cut: it has measured them then.
-        """
-        return 0 if self.images is None or outcome.trained_since else self.recalibrate
-
-    @property
-    def trains(self) -> bool:
-        """Whether the network is trained on the way."""
-        return self.strategy.trains and self.plan is None
-
     def read_images(self, *, wanted: bool) -> None:
         """Open the data, for training or for the accuracy at the end if that is `wanted`."""
-        if self.trains or (wanted and not self.dry_run):
+        self.images = None
+        if self.procedure.trains or (wanted and not self.dry_run):
             self.images = self.scorer.at_hand()
+
+    def take_earlier(self, path: str | None) -> None:
+        """Open the checkpoint whose weights come back before each training."""
+        if path is None:
+            return
+        found = open_checkpoint(replace(self.opening, checkpoint=path), progress=self.progress)
+        shapes = [
+            {name: tensor.shape for name, tensor in each.model.state_dict().items()}
+            for each in (found, self.opened)
+        ]
+        if shapes[0] != shapes[1]:
+            raise InputRefused(f"{path!r} is not an earlier state of the network that is pruned")
+        self.earlier = found.model
+
+    def origin(self) -> dict[str, Any]:
+        """What makes this run this run and no other, for one that trains."""
+        assert self.images is not None
+        settings = self.settings()
+        assert settings is not None
+        own = run_origin(self.opened, self.images, settings, teacher=None, recalibrate=self.recalibrate)
+        return {
+            **own,
+            **self.asked,
+            **self.procedure.document(self.graph, settings),
+            "bounds": repr(self.bounds),
+            "loss_aware": self.loss_aware.document(),
+            "batches": self.calibration.batches,
+            "rewound": self.earlier is not None,
+        }
+
+    def settings(self) -> FitSettings | None:
+        """How the strategy trains, None when it does not."""
+        return self.procedure.settings(
+            seed=self.asked["seed"],
+            device=self.opening.device,
+            mean=self.images.mean if self.images else None,
+            std=self.images.std if self.images else None,
+        )
 
     def take_scores(self, path: str | None) -> None:
         """Take saved scores, if they are of this network; else say what the scorer will run on."""
@@ -175,90 +241,53 @@ class _Pruning:
         if path is None:
             self.notes.extend(tell_calibration(self.scorer, self.progress))
             return
-        if self.trains:
-            raise WrongUse(
-                f"saved scores are of the network as it is; {self.strategy.name} trains and ranks it anew",
-                hints=["take --strategy one-shot, or leave --scores out"],
-            )
+        self.procedure.refuse_saved_scores()
         saved = read_scores(path)
         self.saved = fitting_scores(saved, self.opened.model, self.graph, criteria=self.scorer.criteria)
         if self.calibration.data is not None and self.scorer.needs_data:
             refuse_other_data(saved, self.scorer)
 
-    def task(self, model: nn.Module, graph: ChannelGraph, scorer: Scorer) -> PruningTask:
+    def task(self, model: nn.Module, graph: ChannelGraph, scorer: Scorer, diary: Diary) -> PruningTask:
         """What the strategy works on; after a cut the same with what is left of the network."""
-        criterion = self.asked["criterion"]
-        ratio = self.asked["ratio"] or 0.0
-        widths = {group.name: group.channels for group in self.graph.prunable}
-
-        def rank(network: nn.Module) -> Callable[[Share], Allocation]:
-            filters = self.saved if self.saved is not None else scorer.score(network)
-            scores = score_groups(graph.prunable, graph.layers, filters, criterion)
-            return lambda share: allocate(
-                graph,
-                scores,
-                ratio=Fraction(str(ratio)) * Fraction(str(share)),
-                bounds=self.bounds.at(share),
-                scope=self.asked["scope"],
-                widths=widths,
-            )
 
         def after(network: nn.Module) -> PruningTask:
             left = build_graph(network, self.opened.architecture.input_shape)
-            return self.task(network, left, replace(scorer, graph=left))
+            return self.task(network, left, replace(scorer, graph=left), diary)
 
+        ranker = Ranker(
+            graph=graph,
+            scorer=scorer,
+            asked=self.asked,
+            bounds=self.bounds,
+            widths={group.name: group.channels for group in self.graph.prunable},
+            saved=self.saved,
+        )
         return PruningTask(
             model=model,
             graph=graph,
-            ratio=ratio,
-            rank=rank,
+            ratio=self.asked["ratio"] or 0.0,
+            rank=ranker.rank,
             after=after,
-            bites=self.bites,
+            rank_by=ranker.rank_by,
+            parts=self.procedure.carried_out,
+            bites=self.procedure.bites,
+            bounds=self.bounds,
+            loss_aware=self.loss_aware,
             recalibrate=self.recalibrate,
+            earlier=self.earlier,
+            diary=diary,
             seed=self.asked["seed"],
             data=self.images.data.for_training() if self.images else None,
-            settings=self.settings() if self.trains else None,
+            settings=self.settings(),
             progress=self.progress,
         )
 
-    def cut(self) -> PruningOutcome:
+    def cut(self, diary: Diary) -> PruningOutcome:
         """The network cut by a saved plan or by the strategy; the opened one stays as it is."""
         if self.plan is not None:
             return self.follow(self.plan)
-        model = copy.deepcopy(self.opened.model) if self.trains else self.opened.model
-        return self.strategy.function(self.task(model, self.graph, self.scorer))
-
-    def shown_bites(self) -> tuple[Bite, ...]:
-        """The bites of the strategy that was asked for, in a dry run too."""
-        if self.plan is not None or not self.asked["ratio"]:
-            return ()
-        epochs = STRATEGIES[self.asked["strategy"]].epochs if self.epochs is None else self.epochs
-        return bites_of(self.asked["strategy"], self.asked["ratio"], self.bites, epochs=epochs)
-
-    def tell_of_bites(self) -> None:
-        """Raise WrongUse for bites that cannot be, now; remark that they take longer than was asked for."""
-        least = sum(bite.epochs for bite in self.shown_bites())
-        if self.epochs is not None and least > self.epochs:
-            self.notes.append(f"{self.asked['strategy']} takes {least} epochs: no bite goes without one")
-            remark(self.progress, self.notes[-1:])
-
-    def training_document(self) -> dict[str, Any]:
-        """How the strategy trained and in which bites, for the history in the file."""
-        if not self.trains:
-            return {}
-        bites = [bite.document() for bite in self.shown_bites()]
-        return {"training": stored(self.settings()), **({"bites": bites} if bites else {})}
-
-    def settings(self) -> FitSettings:
-        """How the strategy trains."""
-        return replace(
-            self.training,
-            epochs=self.strategy.epochs if self.epochs is None else self.epochs,
-            seed=self.asked["seed"],
-            mean=self.images.mean if self.images else None,
-            std=self.images.std if self.images else None,
-            device=self.opening.device,
-        )
+        model = copy.deepcopy(self.opened.model) if self.procedure.trains else self.opened.model
+        return self.procedure.strategy.function(self.task(model, self.graph, self.scorer, diary))
 
     def follow(self, path: str) -> PruningOutcome:
         """The network cut by a saved plan."""
@@ -287,32 +316,21 @@ class _Pruning:
         self.seconds["verify"] = time.perf_counter() - start
         return found
 
-    def judge(self, outcome: PruningOutcome, max_drop: float | None) -> dict[str, float | None] | None:
-        """Accuracy (%) on the test part of the network as it came, right after the cut, and as it leaves.
-
-        None for right after the cut where the network was trained since.
-        A fall by more than `max_drop` points is a gate that was missed.
-        """
+    def judge(
+        self, outcome: PruningOutcome, *, part: str, max_drop: float | None
+    ) -> tuple[dict[str, float | None] | None, GateNotMet | None]:
+        """The accuracies of the network as it came and as it leaves, and the gate that they miss."""
         if self.images is None:
-            return None
-        manner: dict[str, Any] = {
-            "mean": self.images.mean,
-            "std": self.images.std,
-            "device": self.opening.device,
-        }
-        test = self.images.data.test
-        before = evaluate_split(self.opened.model, test, **manner).accuracy
-        cut = evaluate_split(outcome.cut, test, **manner).accuracy
-        batches = self.recalibration(outcome)
-        changed = batches > 0 and recalibrate_batch_norm(
-            outcome.cut, self.images.data.train, batches=batches, seed=self.asked["seed"], **manner
+            return None, None
+        judge = Judge(
+            self.images,
+            part=part,
+            recalibrate=self.recalibrate,
+            seed=self.asked["seed"],
+            device=self.opening.device,
         )
-        after = evaluate_split(outcome.cut, test, **manner).accuracy if changed else cut
-        if max_drop is not None and before - after > max_drop:
-            self.gate = GateNotMet(
-                f"accuracy fell by {before - after:.2f} points, more than the {max_drop:g} allowed"
-            )
-        return {"before": before, "cut": None if outcome.trained_since else cut, "after": after}
+        accuracy = judge.accuracies(self.opened.model, outcome)
+        return accuracy, judge.gate(accuracy, max_drop)
 
     def write(self, outcome: PruningOutcome, output: str | None, *, force: bool) -> dict[str, Any] | None:
         """Write the cut network, its plan in the coordinates of the architecture."""
@@ -329,7 +347,7 @@ class _Pruning:
                 "command": "prune",
                 **self.asked,
                 "recalibrate": self.recalibrate if self.images is not None else 0,
-                **self.training_document(),
+                **self.procedure.document(self.graph, self.settings()),
                 "source_sha256": self.opened.checkpoint.sha256,
             },
             output=output,
@@ -351,9 +369,9 @@ class _Pruning:
             protected=protected_rows(self.graph, outcome.allocation, outcome.planned),
             rules=outcome.allocation.rules,
             history=outcome.history,
+            choices=outcome.choices,
             seconds={**self.seconds, **outcome.seconds},
-            gate=self.gate,
-            bites=self.shown_bites(),
+            bites=self.procedure.shown_bites(self.graph) if self.plan is None else (),
             notes=(*self.notes, *(self.scorer.images.notes if self.scorer.images else ())),
             **shown,
         )

@@ -32,8 +32,8 @@ class PruneResult:
     """A pruned network and what is to say of it.
 
     `asked` holds strategy, criterion, scope, ratio and seed; `before` and `after` the costs; `protected` the
-    groups that kept all their channels, with the reason; `rules` what the bounds changed. `gate` is a gate
-    that was missed.
+    groups that kept all their channels, with the reason; `rules` what the bounds changed. `choices` are those
+    of a strategy that takes step by step. `gate` is a gate that was missed.
     """
 
     asked: Mapping[str, Any]
@@ -52,6 +52,7 @@ class PruneResult:
     notes: tuple[str, ...]
     gate: GateNotMet | None = None
     bites: Sequence[Bite] = ()
+    choices: Sequence[Mapping[str, Any]] = ()
 
     def document(self) -> dict[str, Any]:
         """The JSON of `prune`."""
@@ -69,6 +70,7 @@ class PruneResult:
             "verification": self.verification.document(),
             "accuracy": None if self.accuracy is None else dict(self.accuracy),
             "bites": [bite.document() for bite in self.bites],
+            "choices": [dict(choice) for choice in self.choices],
             "history": history_document(self.history),
             "seconds": {stage: self.seconds.get(stage, 0.0) for stage in STAGES},
             "output": None if self.output is None else dict(self.output),

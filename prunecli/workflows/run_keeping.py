@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,11 +15,14 @@ import torch
 
 from prunecli.checkpoints import check_output, hold_output
 from prunecli.data import Split
-from prunecli.errors import WrongUse
+from prunecli.errors import InputRefused, WrongUse
+from prunecli.interruption import finishing_steps
 from prunecli.processes import current
 from prunecli.progress import Progress, remark
+from prunecli.strategies.diary import FILE as NOTES
+from prunecli.strategies.diary import Diary, read_standing
 from prunecli.training.logs import Logs, open_logs
-from prunecli.training.resuming import Keeper, open_run, surroundings
+from prunecli.training.resuming import Keeper, differences, open_run, read_run, surroundings
 from prunecli.training.settings import FitSettings
 from prunecli.workflows.data import Images
 from prunecli.workflows.opening import Opened
@@ -108,6 +111,32 @@ class Keeping:
             )
             yield Kept(keeper=keeper, logs=logs, notes=notes)
 
+    @contextmanager
+    def open_diary(
+        self, origin: Callable[[], Mapping[str, Any]], *, trains: bool, force: bool, progress: Progress
+    ) -> Iterator[Diary]:
+        """The same for a strategy, which trains several times; one that does not train keeps nothing.
+
+        Until the end of the work a signal is noted, and obeyed by the training that is going on.
+        """
+        if self.folder is None or not trains:
+            if self.resume:
+                raise WrongUse("a strategy that does not train has nothing to go on with")
+            yield Diary()
+            return
+        plain = json.loads(json.dumps(origin()))
+        keeper = Keeper(folder=self.folder, every=self.every, origin=plain)
+        with _folder_held(keeper, resume=self.resume, force=force, also=NOTES), finishing_steps():
+            if not self.resume:
+                yield Diary(keeper=keeper)
+                return
+            noted, run = read_standing(self.folder), read_run(self.folder)
+            kept = noted[1] if noted is not None else run[1] if run is not None else None
+            if kept is None:
+                raise InputRefused(f"there is no interrupted run in {self.folder!r}")
+            remark(progress, differences({k: v for k, v in kept.items() if k != "bite"}, plain, self.folder))
+            yield Diary(keeper=keeper, standing=None if noted is None else noted[0], resuming=True)
+
 
 def run_origin(
     opened: Opened, images: Images, settings: FitSettings, *, teacher: Opened | None, recalibrate: int
@@ -138,17 +167,21 @@ def _fingerprint(split: Split) -> str:
 
 
 @contextmanager
-def _folder_held(keeper: Keeper, *, resume: bool, force: bool) -> Iterator[None]:
-    """The folder is there and no other run uses it."""
+def _folder_held(keeper: Keeper, *, resume: bool, force: bool, also: str | None = None) -> Iterator[None]:
+    """The folder is there and no other run uses it; `also` names a file beside the state that is kept."""
     if not current().main:
         yield
         return
     folder = keeper.path.parent
-    if keeper.path.exists() and not resume and not force:
+    states = [keeper.path, *([folder / also] if also else [])]
+    if any(path.exists() for path in states) and not resume and not force:
         raise WrongUse(
             f"{os.fspath(folder)} holds the state of an interrupted run",
             hints=["to go on with it: --resume " + os.fspath(folder), "to begin anew: --force"],
         )
+    if not resume:
+        for path in states:  # of a run that is begun anew by --force
+            path.unlink(missing_ok=True)
     check_output(folder.with_name(f"{folder.name}.lock"), force=True)
     folder.mkdir(exist_ok=True)
     try:

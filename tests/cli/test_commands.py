@@ -14,6 +14,7 @@ import pytest
 
 from prunecli.cli.gathering import Subject
 from prunecli.errors import GateNotMet
+from prunecli.strategies.parts import PartWishes
 
 ARGUMENTS = {
     "inspect": ["inspect", "m.pt"],
@@ -35,16 +36,16 @@ KEYWORDS = {
         *("ratio", "criterion", "strategy", "scope", "residual", "round_to", "min_channels", "protect"),
         *("layer_ratio", "seed", "data", "evaluate", "epochs", "training", "bites", "max_drop", "plan"),
         *(
+            "parts",
+            "loss_aware",
+            "rewind",
+            "checkpoint_every",
+            "checkpoint_dir",
+            "resume",
             "recalibrate",
-            "skip_bad_images",
-            "plan_out",
-            "dry_run",
-            "output",
-            "force",
-            "progress",
             "batches",
-            "scores",
         ),
+        *("skip_bad_images", "plan_out", "dry_run", "output", "force", "progress", "scores"),
     },
     "finetune": {
         *("data", "settings", "recalibrate", "teacher", "logs", "checkpoint_every", "checkpoint_dir"),
@@ -150,7 +151,8 @@ def test_prune_options_arrive_typed(cli, workflows):
         *["--round-to", "8", "--min-channels", "4", "--protect", "conv1", "--protect", "fc*"],
         *["--layer-ratio", "layer3.*=0.7", "--layer-ratio", "a=b=0.2", "--seed", "7", "--epochs", "3"],
         *["--lr", "0.1", "--batch-size", "64", "--max-drop", "1.5", "--residual", "inner", "--force"],
-        *["--optimizer", "adamw", "--steps", "3"],
+        *["--optimizer", "adamw", "--steps", "3", "--trigger", "drop:1.5", "--epochs-each", "2", "--distill"],
+        *["--ratio-schedule", "cubic", "--hardness", "removed", "--freeze", "conv1", "--resume", "small.run"],
         *["-o", "small.safetensors", "--plan-out", "plan.json", "--dry-run", "--data", "digits"],
     )
     assert outcome.code == 0
@@ -158,6 +160,11 @@ def test_prune_options_arrive_typed(cli, workflows):
     given.pop("progress")
     training = given.pop("training")
     assert given.pop("bites").steps == 3
+    assert given.pop("parts") == PartWishes(
+        schedule="cubic", hardness="removed", trigger="drop", drop=1.5, epochs_each=2, distill=True
+    )
+    assert given.pop("loss_aware").pool == ("l1", "l2", "fpgm", "cosine")
+    assert training.freeze == ("conv1",)
     assert (training.lr, training.batch_size, training.optimiser, training.seed) == (0.1, 64, "adamw", 7)
     assert given == {
         "ratio": 0.5,
@@ -183,6 +190,10 @@ def test_prune_options_arrive_typed(cli, workflows):
         "dry_run": True,
         "output": "small.safetensors",
         "force": True,
+        "rewind": None,
+        "checkpoint_every": None,
+        "checkpoint_dir": None,
+        "resume": "small.run",
     }
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from prunecli.cli import options
 from prunecli.cli.gathering import Manner, Subject, Target, command_line
 from prunecli.cli.pages import finetune as pages
 from prunecli.cli.presenting import present
-from prunecli.cli.training_options import Going, Learning, Recalibrate, Recovering, Teacher, ValidationShare
+from prunecli.cli.training_options import (
+    Enduring,
+    Going,
+    Learning,
+    Log,
+    Recalibrate,
+    Teacher,
+    Teaching,
+    ValidationShare,
+)
 
 EXAMPLES = """
 prunecli finetune small.safetensors --data digits --epochs 10 -o tuned.safetensors
@@ -22,12 +33,14 @@ def finetune(
     target: Target,
     manner: Manner,
     learning: Learning,
-    recovering: Recovering,
+    enduring: Enduring,
+    teaching: Teaching,
     going: Going,
     data: options.Data = None,
     epochs: options.Epochs = 10,
     recalibrate: Recalibrate = None,
     teacher: Teacher = None,
+    log: Log = None,
     seed: options.Seed = 0,
     validation_share: ValidationShare = 0.1,
     skip_bad_images: options.SkipBadImages = False,
@@ -42,16 +55,14 @@ def finetune(
         "finetune",
         lambda progress: work(
             subject.opening(),
-            settings=learning.settings(epochs=epochs, seed=seed, **recovering.choices()),
+            settings=learning.settings(epochs=epochs, seed=seed, **asdict(enduring), **teaching.choices()),
             data=data,
             validation_share=validation_share,
             skip_bad_images=skip_bad_images,
             recalibrate=recalibrate,
             teacher=teacher,
-            logs=going.log or (),
-            checkpoint_every=going.checkpoint_every,
-            checkpoint_dir=going.checkpoint_dir,
-            resume=going.resume,
+            logs=log or (),
+            **asdict(going),
             output=target.output,
             force=target.force,
             keep=Keepsakes(plot=plot, report=report, force=target.force, command=command_line()),

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from prunecli.cli import options
 from prunecli.cli.gathering import Manner, Subject, Target
 from prunecli.cli.pages import prune as pages
+from prunecli.cli.part_options import Parting
 from prunecli.cli.presenting import present
-from prunecli.cli.pruning_options import Biting, Choosing, Judging, Planning
-from prunecli.cli.training_options import Learning
+from prunecli.cli.pruning_options import Biting, Choosing, Judging, LossAware, Planning
+from prunecli.cli.training_options import Going, Learning, Teaching
 from prunecli.errors import WrongUse
 
 EXAMPLES = """
@@ -25,8 +26,12 @@ def prune(
     subject: Subject,
     *,
     choosing: Choosing,
+    parting: Parting,
     biting: Biting,
+    loss_aware: LossAware,
     learning: Learning,
+    teaching: Teaching,
+    going: Going,
     judging: Judging,
     planning: Planning,
     target: Target,
@@ -48,14 +53,18 @@ def prune(
             subject.opening(),
             **choosing.arguments(),
             epochs=epochs,
-            training=learning.settings(seed=choosing.seed),
+            training=learning.settings(seed=choosing.seed, **teaching.choices()),
             bites=biting.wishes(),
+            parts=parting.wishes(),
+            loss_aware=loss_aware.wishes(),
+            rewind=parting.rewind,
             data=judging.data,
             batches=judging.batches,
             skip_bad_images=judging.skip_bad_images,
             recalibrate=judging.recalibrate,
             evaluate=measured if judging.evaluate is None else judging.evaluate,
             max_drop=judging.max_drop,
+            **asdict(going),
             **asdict(planning),
             **asdict(target),
             progress=progress,

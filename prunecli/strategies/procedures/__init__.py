@@ -1,0 +1,1 @@
+"""How the parts of a strategy are carried out; imported when one is."""

@@ -1,0 +1,55 @@
+"""What a strategy ranks a network with: scores, bounds and ratio of one pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from prunecli.allocation.bounds import Bounds
+from prunecli.allocation.choosing import GroupScores, allocate
+from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.scoring.filter_scores import FilterScores
+from prunecli.scoring.group_scores import score_groups
+from prunecli.strategies.contract import Ranked
+from prunecli.workflows.calibrating import Scorer
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ranker:
+    """Ranks networks of `graph`; `widths` are those of its groups before any cut.
+
+    `asked` holds criterion, ratio and scope. `saved` scores take the place of the scorer's.
+    """
+
+    graph: ChannelGraph
+    scorer: Scorer
+    asked: Mapping[str, Any]
+    bounds: Bounds
+    widths: Mapping[str, int]
+    saved: FilterScores | None
+
+    def rank(self, network: nn.Module) -> Ranked:
+        """From the network's present weights to what leaves at a share of the ratio."""
+        filters = self.saved if self.saved is not None else self.scorer.score(network)
+        scores = score_groups(self.graph.prunable, self.graph.layers, filters, self.asked["criterion"])
+        ratio = Fraction(str(self.asked["ratio"] or 0.0))
+        return lambda share, first=MappingProxyType({}): allocate(
+            self.graph,
+            scores,
+            ratio=ratio * Fraction(str(share)),
+            bounds=self.bounds.at(share),
+            scope=self.asked["scope"],
+            widths=self.widths,
+            first=first,
+        )
+
+    def rank_by(self, network: nn.Module, criteria: Sequence[str]) -> dict[str, GroupScores]:
+        """Criterion → the groups' scores by it."""
+        filters = replace(self.scorer, criteria=tuple(criteria)).score(network)
+        groups, layers = self.graph.prunable, self.graph.layers
+        return {each: score_groups(groups, layers, filters, each) for each in criteria}

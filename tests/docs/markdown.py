@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,3 +75,11 @@ def execute(block: Block, name: str) -> dict[str, object]:
     finally:
         del sys.modules[name]
     return module.__dict__
+
+
+def load_script(name):
+    """The module docs/NAME.py, which writes a page."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
+
+from docs.markdown import load_script
 
 from prunecli.criteria.contract import CRITERIA
 
@@ -11,10 +12,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def writer():
-    spec = importlib.util.spec_from_file_location("write_criteria", DOCS / "write_criteria.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("write_criteria")
 
 
 def test_the_page_is_up_to_date():

@@ -168,3 +168,11 @@ def test_a_strategy(added):
     assert len(document["history"]) == 2
     assert document["verification"]["equivalent"]
     assert document["seconds"]["train"] > 0
+
+
+def test_a_strategy_of_known_parts(added):
+    added("A strategy of known parts")
+    document = run("prunecli prune --ratio 0.5 --strategy taught-bites --steps 2 --epochs-each 1")
+    assert [bite["epochs"] for bite in document["bites"]] == [1, 1]
+    assert len(document["history"]) == 2
+    assert document["verification"]["equivalent"]

@@ -7,14 +7,23 @@ import re
 import typer
 from docs.console import execute as run_command
 from docs.console import faults
-from docs.markdown import ROOT, blocks, table
+from docs.markdown import ROOT, blocks, load_script, table
 
 from prunecli.checkpoints import read_checkpoint
 from prunecli.cli.app import application
-from prunecli.strategies.bites import LATER_SHARE, SHARES, BiteWishes, bites_of
+from prunecli.strategies.bites import LATER_SHARE, BiteWishes, bites_of
 from prunecli.strategies.contract import STRATEGIES
+from prunecli.strategies.parts import HARDNESSES, REMOVED, TRIGGERS, Parts
+from prunecli.strategies.schedules import SCHEDULES
 
 PAGE = ROOT / "docs" / "strategies.md"
+IN_BITES = [
+    name for name, schedule in SCHEDULES.items() if schedule.shares and name not in {"one-shot", "blocks"}
+]
+
+
+def bitten(schedule, ratio, **wishes):
+    return bites_of(Parts(schedule=schedule, hardness=REMOVED), ratio, BiteWishes(**wishes), epochs=20)
 
 
 def tables(heading):
@@ -31,27 +40,46 @@ def test_the_commands_answer_as_shown(folder):
     assert "plan" in read_checkpoint("bites.safetensors").document
 
 
-def test_every_strategy_that_goes_in_bites_has_its_formula():
+def test_the_tables_are_those_that_are_written():
+    written = load_script("write_strategies")
+    assert PAGE.read_text(encoding="utf-8") == written.page(PAGE.read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == written.readme(readme)
+
+
+def test_every_part_is_named():
+    rows = {row[0]: row[3] for row in tables("Parts")[0]}
+    assert re.findall(r"`([\w-]+)`", rows["schedule"]) == list(SCHEDULES)
+    assert re.findall(r"`([\w-]+)`", rows["hardness"]) == list(HARDNESSES)
+    assert set(re.findall(r"`(\w+)", rows["trigger"])) == set(TRIGGERS)
+
+
+def test_every_schedule_and_hardness_has_its_formula():
     formulas, _ = tables("Sizes")
-    assert [row[0].strip("`") for row in formulas] == list(SHARES)
-    assert set(SHARES) < set(STRATEGIES)
+    assert [row[0].strip("`") for row in formulas] == IN_BITES
+    hardnesses, curves = tables("Along one training")
+    assert [row[0].strip("`") for row in hardnesses] == [name for name in HARDNESSES if name != REMOVED]
+    assert {row[0].strip("`") for row in curves} == {
+        "one-shot",
+        *(n for n, s in SCHEDULES.items() if s.curve),
+    }
 
 
 def test_the_ratios_are_those_of_the_code():
     _, rows = tables("Sizes")
-    assert {row[0].strip("`") for row in rows} == set(SHARES) - {"manual"}
+    assert {row[0].strip("`") for row in rows} == set(IN_BITES) - {"manual"}
     for name, ratio, *gone in rows:
-        bites = bites_of(name.strip("`"), float(ratio), BiteWishes(), epochs=20)
+        bites = bitten(name.strip("`"), float(ratio))
         assert [f"{bite.ratio:.3f}" for bite in bites[:5]] == gone, (name, ratio)
 
 
 def test_the_numbers_are_those_of_the_code():
     text = " ".join(PAGE.read_text(encoding="utf-8").split())
-    counts = [len(bites_of("hybrid", ratio, BiteWishes(), epochs=20)) for ratio in (0.7, 0.9)]
+    counts = [len(bitten("hybrid", ratio)) for ratio in (0.7, 0.9)]
     assert f"`hybrid` takes {counts[0]} bites to 0.7 and {counts[1]} to 0.9" in text
     assert LATER_SHARE == 1 / 20
     assert f"would end at {1 - (1 - 0.7 / 5) ** 5:.3f}" in text
-    epochs = {STRATEGIES[name].epochs for name in SHARES}
+    epochs = {STRATEGIES[name].epochs for name in ("iterative", "geometric", "log", "hybrid", "manual")}
     assert f"`--epochs` ({epochs.pop()}) are those of all bites" in text
     assert not epochs
 
@@ -67,7 +95,7 @@ def test_the_options_have_the_defaults_that_are_listed():
 def test_the_borders_of_limits_hold_for_hybrid():
     limits = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
     (count,) = re.findall(r"hybrid at 0\.9 has (\d+)", limits)
-    bites = bites_of("hybrid", 0.9, BiteWishes(), epochs=20)
+    bites = bitten("hybrid", 0.9)
     assert len(bites) == int(count)
     assert sum(bite.epochs for bite in bites) > 20
 

@@ -87,6 +87,23 @@ def resumed(folder: Path) -> dict[str, Any]:
     return {"history": history(result), "weights": digest(model)}
 
 
+def frozen() -> dict[str, Any]:
+    """A training that leaves its first layer as it is, and whether anything ran backward through that."""
+    model, graphs = network(ConvNormLinear), []
+    # What is looked at with fewer images is no step of the training.
+    model.conv.register_forward_hook(
+        lambda module, inputs, output: graphs.append(len(output) > 4 and output.requires_grad)
+    )
+    result = fit(model, data(), settings=settings(freeze=("conv", "norm"), augment="none"))
+    same = torch.equal(model.conv.weight, network(ConvNormLinear).conv.weight)
+    return {
+        "history": history(result),
+        "weights": digest(model),
+        "backward": any(graphs),
+        "same": same,
+    }
+
+
 def masked() -> dict[str, Any] | str:
     """A strategy that keeps a filter at zero while training, or why it cannot."""
     model = network(ConvLinear)
@@ -98,7 +115,7 @@ def masked() -> dict[str, Any] | str:
 
 
 class FirstFilterSilent(Hooks):
-    def after_step(self, model: nn.Module) -> None:
+    def after_step(self, model: nn.Module, step: int) -> None:
         with torch.no_grad():
             model.get_parameter("conv.weight")[0] = 0
 
@@ -123,6 +140,7 @@ def findings(folder: Path) -> dict[str, Any]:
         "normalised": trained(ConvNormLinear, folder=kept),
         "resumed": resumed(kept),
     }
+    found["frozen"] = frozen()
     found["masked"] = masked()
     evaluation = evaluate(plain, test, mean=MEAN, std=STD, batch_size=4)
     found["evaluated"] = [evaluation.accuracy, evaluation.loss, evaluation.images]

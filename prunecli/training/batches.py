@@ -20,7 +20,7 @@ from prunecli.training.prefetching import begun_ahead
 from prunecli.training.random_augment import random_augmenter
 from prunecli.training.sharing import WHOLE, Share
 
-__all__ = ["Batch", "Batches", "Mixing", "Share", "floating_dtype", "nothing", "shared_batches"]
+__all__ = ["Batch", "Batches", "Mixing", "Share", "fits", "floating_dtype", "nothing", "shared_batches"]
 
 # A set that takes at most this share of the accelerator's free memory is kept there.
 _SHARE_OF_DEVICE = 0.25
@@ -61,7 +61,8 @@ class Batches:
         self._image_shape = split.image_shape
         self._classes = split.classes
         self._shift, self._factor = byte_scale(mean, std, channels=split.image_shape[0], device=device)
-        self._home = device if _fits(split, device) else torch.device("cpu")
+        here = split.in_memory and fits(split.images.nbytes, device)
+        self._home = device if here else torch.device("cpu")
         images = split.images
         self._images = images if isinstance(images, ImageFiles) else images.to(self._home)
         self._labels = split.labels.to(self._home)
@@ -105,6 +106,10 @@ class Batches:
     def global_size(self, step: int) -> int:
         """How many images `step` (from 0) has over all processes."""
         return self.share.size(step, len(self), self.batch_size)
+
+    def chosen(self, plan: EpochPlan, step: int) -> Tensor:
+        """The indices (B,) of the images that this process has at `step` (from 0) of the plan."""
+        return plan.order[self.share.part(step, len(self), self.batch_size)]
 
     def by_plan(
         self,
@@ -178,10 +183,9 @@ def floating_dtype(model: nn.Module) -> torch.dtype:
     return next((each.dtype for each in model.parameters() if each.is_floating_point()), torch.float32)
 
 
-def _fits(split: Split, device: torch.device) -> bool:
-    if not split.in_memory:
-        return False
+def fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes may be kept on `device`: at most a quarter of what is free on an accelerator."""
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return split.images.nbytes <= free * _SHARE_OF_DEVICE
+    return size <= free * _SHARE_OF_DEVICE

@@ -58,7 +58,8 @@ class Teacher:
     It is moved to the device of `sample_images` (a few images as the student takes them), runs in evaluation
     mode and without gradients, and is never changed. `weight` is the share of its soft labels in the loss,
     `temperature` softens them, `similarity` weighs the similarity-preserving loss, which compares the last
-    feature maps (B, C, H, W) with more than one position of the two networks.
+    feature maps (B, C, H, W) with more than one position of the two networks. `label_weight` is what the
+    loss from the labels counts, None for the share that `weight` leaves.
 
     A step runs the student inside `watching()` and gives what came out to `loss`, both inside the autocast
     of the step if there is one. Between steps no hook is on either network, so that they can be copied and
@@ -77,12 +78,14 @@ class Teacher:
         temperature: float,
         similarity: float,
         sample_images: Tensor,
+        label_weight: float | None = None,
     ) -> None:
         if model is student:
             raise WrongUse("a network cannot be its own teacher", hints=["give a copy of it"])
         self._model = model.to(sample_images.device).eval()
         self._dtype = floating_dtype(model)
         self._weight = weight
+        self._label_weight = 1 - weight if label_weight is None else label_weight
         self._temperature = temperature
         self._similarity = similarity
         self._maps: list[Tensor] = []
@@ -104,6 +107,11 @@ class Teacher:
             self._layer = _need(layer, "teacher", shape)
             self._own_layer = _need(own_layer, "model", shape)
 
+    @property
+    def watched(self) -> nn.Module | None:
+        """The student's module whose output is compared, None without similarity."""
+        return self._own_layer
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """What the student's forward pass runs inside of, so that `loss` has its feature map."""
@@ -115,14 +123,17 @@ class Teacher:
             yield
 
     def loss(self, images: Tensor, logits: Tensor, hard_loss: Tensor) -> Tensor:
-        """(1 − weight) · hard + weight · soft + similarity · similarity-preserving loss, a scalar.
+        """label_weight · hard + weight · soft + similarity · similarity-preserving loss, a scalar.
+
+        label_weight is 1 − weight unless it is given. As `soft` has the factor T², a weight of 1 / T² beside
+        a label_weight of 1 is hard + KL(p ‖ q), the sum that ICE trains with at T = 2 (arXiv:2505.07411).
 
         `images` (B, C, H, W) are those that the student just gave `logits` (B, classes) for, and `hard_loss`
         is its mean loss from their labels, whatever these are: classes, smoothed or mixed ones.
         """
         taught, features = self._answers(images)
         soft = soft_loss(logits, taught, temperature=self._temperature)
-        loss = (1 - self._weight) * hard_loss + self._weight * soft
+        loss = self._label_weight * hard_loss + self._weight * soft
         if features is None:
             return loss
         if not self._maps:

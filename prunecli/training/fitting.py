@@ -16,6 +16,7 @@ from prunecli.processes import Processes, current, sharding_wanted
 from prunecli.progress import Progress, silent
 from prunecli.training.augmentation import EpochPlan, place_seed, plan_epoch
 from prunecli.training.batches import Batches, Mixing, shared_batches
+from prunecli.training.course import Course
 from prunecli.training.device import memory_in_words, pick_device
 from prunecli.training.evaluation import Evaluation, evaluate_batches
 from prunecli.training.forward import check_fit
@@ -23,17 +24,12 @@ from prunecli.training.freezing import gradients_kept
 from prunecli.training.hooks import Hooks
 from prunecli.training.layouts import lay_out, layout_kept
 from prunecli.training.logs import Logs
-from prunecli.training.losses import ADVICE, LossLog
-from prunecli.training.replicas import (
-    average_batch_norms,
-    buffers_of_all,
-    optimiser_tensors,
-    restore_optimiser,
-)
-from prunecli.training.resuming import Keeper, RunState
+from prunecli.training.losses import ADVICE
+from prunecli.training.replicas import average_batch_norms
+from prunecli.training.resuming import Keeper
 from prunecli.training.schedule import learning_rate
 from prunecli.training.settings import EpochRecord, FitResult, FitSettings
-from prunecli.training.states import modes_kept, named_tensors, restore, snapshot
+from prunecli.training.states import modes_kept, restore
 from prunecli.training.stepping import Stepper
 from prunecli.training.telling import Telling
 
@@ -92,9 +88,9 @@ def fit(
         try:
             run.go()
         except BaseException:
-            restore(run.network, run.best_state)
+            restore(run.network, run.course.best_state)
             raise
-        return run.finish(model)
+        return run.course.finish(model)
 
 
 class _Run:
@@ -142,15 +138,8 @@ class _Run:
             )
         self.network = self.stepper.replica.network
         self.mixing = Mixing(settings.mixup, settings.cutmix, classes=len(data.classes))
-        self.history: list[EpochRecord] = []
-        self.best: EpochRecord | None = None
-        self.best_state = snapshot(self.network)
-        self.waited = 0
-        self.epoch = self.step = 0
-        self.seconds = 0.0  # of training in this epoch
-        self.losses = self._fresh_losses()
-        if keeper is not None and keeper.resumed is not None:
-            self._resume(keeper.resumed)
+        look_every = 1 if device.type == "cpu" else _STEPS_BETWEEN_LOOKS
+        self.course = Course(self.stepper, settings, processes=processes, look_every=look_every)
 
     def _batches(self, split: Split, data: TrainingData, model: nn.Module, *, size: int) -> Batches:
         return shared_batches(
@@ -162,46 +151,42 @@ class _Run:
             device=self.device,
         )
 
-    def _fresh_losses(self) -> LossLog:
-        return LossLog(self.epoch, look_every=1 if self.device.type == "cpu" else _STEPS_BETWEEN_LOOKS)
-
     def go(self) -> None:
         """Train and judge epoch after epoch, until they are done or the patience is at its end."""
-        while self.epoch < self.settings.epochs and not self._impatient():
+        resumed = None if self.keeper is None else self.keeper.resumed
+        if resumed is None:
+            self.stepper.begin()
+        else:
+            self.course.resume(resumed, self.device)
+            self.hooks.restore(self.network, resumed.hooks)
+        while not self.course.over:
             self._train()
             self._judge()
 
-    @property
-    def _done(self) -> int:
-        """Steps of the optimiser since the run began."""
-        return self.epoch * self.stepper.steps + self.step
-
-    def _impatient(self) -> bool:
-        return self.settings.patience is not None and self.waited >= self.settings.patience
-
     def _train(self) -> None:
         """The steps of this epoch that are still to do."""
-        begun = time.perf_counter() - self.seconds
-        steps = self.stepper.steps
+        course, steps = self.course, self.stepper.steps
+        begun = time.perf_counter() - course.seconds
+        plan = self._plan()
         batches = self.train.by_plan(
-            self._plan(),
-            start=self.step * self.settings.accumulate,
+            plan,
+            start=course.step * self.settings.accumulate,
             mixing=self.mixing,
             before=self._seed,
         )
-        self.stepper.begin_epoch()
+        self.stepper.begin_epoch(plan)
         with closing(batches):  # whatever ends the epoch early, nothing is read ahead any more
-            while self.step < steps:
-                loss, images = self.stepper.losses_of(batches, self.step)
+            while course.step < steps:
+                loss, images = self.stepper.losses_of(batches, course.step)
                 self._look_at(loss, images)
-                lr = self._lr(self._done)
+                lr = self._lr(self.stepper.done)
                 self.stepper.change(lr)
-                self.step += 1
-                self.seconds = time.perf_counter() - begun
-                if self.telling.due() or self.step == steps:
+                course.step += 1
+                course.seconds = time.perf_counter() - begun
+                if self.telling.due() or course.step == steps:
                     self._report(lr)
                 self._keep_if_due()
-        self.losses.look()
+        course.losses.look()
 
     def _plan(self) -> EpochPlan:
         return plan_epoch(
@@ -209,24 +194,25 @@ class _Run:
             image_shape=self.image_shape,
             augment=self.settings.augment,
             seed=self.settings.seed,
-            epoch=self.epoch,
+            epoch=self.course.epoch,
         )
 
     def _seed(self, batch: int) -> None:
         """What is random about a batch and not in the plan (dropout, mixing) is this batch's alone."""
-        torch.manual_seed(place_seed(self.settings.seed, self.epoch, batch, self.processes.index))
+        torch.manual_seed(place_seed(self.settings.seed, self.course.epoch, batch, self.processes.index))
 
     def _look_at(self, loss: Tensor, images: int) -> None:
         try:
-            self.losses.add(loss, images)
+            self.course.losses.add(loss, images)
         except WorkFailed as failure:
-            self.losses.drop_last()
+            self.course.losses.drop_last()
             self.stepper.forget_step()
             raise self._with_state_kept(failure) from None
 
     def _judge(self) -> None:
         """The validation after an epoch, and a copy of the state if it is the best."""
-        epoch, start = self.epoch, time.perf_counter()
+        course, start = self.course, time.perf_counter()
+        epoch = course.epoch
         average_batch_norms(self.network, self.processes)
         self.hooks.after_epoch(self.network, epoch)
         average = self.stepper.average
@@ -240,16 +226,15 @@ class _Run:
             record = EpochRecord(
                 epoch=epoch,
                 lr=self._lr(epoch * self.stepper.steps),
-                train_loss=self.losses.mean(),
+                train_loss=course.losses.mean(),
                 loss=found.loss,
                 accuracy=found.accuracy,
-                seconds=self.seconds + time.perf_counter() - start,
-                images_per_second=self.losses.images / self.seconds,
+                seconds=course.seconds + time.perf_counter() - start,
+                images_per_second=course.losses.images / course.seconds,
             )
-            self._take(record)
+            course.take(record, counts=self.hooks.may_be_best(epoch))
         self.telling.epoch(record, self.settings.epochs)
-        self.epoch, self.step, self.seconds = epoch + 1, 0, 0.0
-        self.losses = self._fresh_losses()
+        course.go_on()
         self._keep_if_due(epoch_ended=True)
 
     def _validated(self) -> Evaluation:
@@ -263,16 +248,6 @@ class _Run:
         self.stepper.replica.settle()
         return found
 
-    def _take(self, record: EpochRecord) -> None:
-        self.history.append(record)
-        if not self.hooks.may_be_best(record.epoch):
-            return
-        risen = self.best is None or record.accuracy > self.best.accuracy + self.settings.min_delta
-        self.waited = 0 if risen else self.waited + 1
-        if _better(record, self.best):
-            self.best = record
-            self.best_state = snapshot(self.network)
-
     def _lr(self, step: int) -> float:
         steps = self.stepper.steps
         return learning_rate(
@@ -284,20 +259,21 @@ class _Run:
         )
 
     def _report(self, lr: float) -> None:
+        course, done = self.course, self.stepper.done
         figures = {
-            "epoch": self.epoch + 1,
-            "step": self._done,
+            "epoch": course.epoch + 1,
+            "step": done,
             "lr": lr,
-            "loss": self.losses.last(),
-            "images_per_second": self.losses.images / self.seconds,
+            "loss": course.losses.last(),
+            "images_per_second": course.losses.images / course.seconds,
         }
-        if self.history:
-            figures["accuracy"] = self.history[-1].accuracy
-        self.telling.step(self._done, self.settings.epochs * self.stepper.steps, figures)
+        if course.history:
+            figures["accuracy"] = course.history[-1].accuracy
+        self.telling.step(done, self.settings.epochs * self.stepper.steps, figures)
 
     def _keep_if_due(self, *, epoch_ended: bool = False) -> None:
         """Write the state every so many steps, and when the command was asked to stop: then end."""
-        done = self._done
+        done = self.stepper.done
         every = None if self.keeper is None else self.keeper.every
         if every is not None and done % every == 0 and not epoch_ended:
             self._keep()
@@ -306,7 +282,8 @@ class _Run:
             return
         if not self.processes.any(requested() is not None):
             return
-        where = f"interrupted in epoch {self.epoch + 1}, after step {self.step} of {self.stepper.steps}"
+        course = self.course
+        where = f"interrupted in epoch {course.epoch + 1}, after step {course.step} of {self.stepper.steps}"
         if self.keeper is None:
             raise Interrupted(where, hints=["nothing was kept"], signal=requested() or 2)
         self._keep()
@@ -325,72 +302,10 @@ class _Run:
 
     def _keep(self) -> None:
         """Write where the run stands; a state from which nobody can go on never replaces an earlier one."""
-        self.losses.look()
-        state = self._state()
+        self.course.losses.look()
+        state = self.course.state(run=self.telling.run, hooks=self.hooks.state())
         if self.processes.main and self.keeper is not None and state.finite:
             self.keeper.save(state)
-
-    def _state(self) -> RunState:
-        replica, stepper = self.stepper.replica, self.stepper
-        parts = {
-            "model": snapshot(self.network),
-            "best": self.best_state if self.best is not None else {},
-            "average": {} if stepper.average is None else stepper.average.tensors(),
-        }
-        tensors = {
-            f"{part}/{name}": replica.whole(tensor)
-            for part, found in parts.items()
-            for name, tensor in found.items()
-        }
-        tensors.update({f"optimiser/{name}": value for name, value in optimiser_tensors(replica).items()})
-        others = buffers_of_all(self.network, self.processes)
-        tensors.update({f"process/{name}": value for name, value in others.items()})
-        tensors.update({f"losses/{name}": value for name, value in self.losses.tensors().items()})
-        return RunState(
-            epoch=self.epoch,
-            step=self.step,
-            tensors=tensors,
-            history=tuple(self.history),
-            best=None if self.best is None else self.best.epoch,
-            waited=self.waited,
-            figures={**stepper.precision.state(), "seconds": self.seconds},
-            run=self.telling.run,
-            steps_done=self._done,
-        )
-
-    @torch.no_grad()
-    def _resume(self, state: RunState) -> None:
-        replica, stepper = self.stepper.replica, self.stepper
-        whole, own = state.part("model"), state.part(f"process/{self.processes.index}")
-        for name, tensor in named_tensors(self.network):
-            replica.put(tensor, own.get(name, whole[name]))
-        restore_optimiser(replica, state.part("optimiser"))
-        if stepper.average is not None:
-            stepper.average.restore(state.part("average"), put=replica.put)
-        self.history = list(state.history)
-        if state.best is not None:
-            self.best = self.history[state.best]
-            best = state.part("best")
-            for name, tensor in self.best_state.items():
-                replica.put(tensor, best[name])
-        self.waited = state.waited
-        self.epoch, self.step, self.seconds = state.epoch, state.step, state.figures["seconds"]
-        stepper.precision.restore(state.figures)
-        self.losses = self._fresh_losses()
-        self.losses.restore(state.part("losses"), self.device)
-
-    def finish(self, model: nn.Module) -> FitResult:
-        """Restore the best state; without any epoch that counted, the last one stays."""
-        held = self.best or self.history[-1]
-        if self.best is not None:
-            restore(self.network, self.best_state)
-        self.stepper.replica.finish(model)
-        early = len(self.history) < self.settings.epochs
-        return FitResult(tuple(self.history), held.epoch, held.accuracy, stopped_early=early)
-
-
-def _better(record: EpochRecord, best: EpochRecord | None) -> bool:
-    return best is None or (record.accuracy, -record.loss) > (best.accuracy, -best.loss)
 
 
 def _own_random_numbers(place: torch.device) -> AbstractContextManager[None]:

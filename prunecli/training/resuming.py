@@ -45,6 +45,8 @@ class RunState:
     run: str = ""
     steps_done: int = 0
     """Steps of the optimiser since the run began."""
+    hooks: dict[str, Any] = field(default_factory=dict)
+    """What a strategy keeps beside the weights, in JSON values."""
 
     @property
     def finite(self) -> bool:
@@ -96,6 +98,7 @@ class Keeper:
             "figures": state.figures,
             "name": state.run,
             "steps_done": state.steps_done,
+            "hooks": state.hooks,
         }
         write_checkpoint(self.path, state.tensors, document, force=True)
 
@@ -113,11 +116,20 @@ def open_run(folder: str, origin: Mapping[str, Any]) -> tuple[RunState, tuple[st
 
     Raises InputRefused when there is none, WrongUse when it is of another run.
     """
-    path = Path(folder) / FILE
-    if not path.exists():
+    found = read_run(folder)
+    if found is None:
         raise InputRefused(
             f"there is no interrupted run in {folder!r}", hints=[f"a run keeps its state as {FILE} there"]
         )
+    state, kept = found
+    return state, differences(kept, origin, folder)
+
+
+def read_run(folder: str) -> tuple[RunState, Mapping[str, Any]] | None:
+    """The state kept in `folder` and what its run is of; None without, InputRefused for a broken one."""
+    path = Path(folder) / FILE
+    if not path.exists():
+        return None
     checkpoint = read_checkpoint(path)
     document = checkpoint.document or {}
     if document.get("run") != SCHEMA:
@@ -133,11 +145,11 @@ def open_run(folder: str, origin: Mapping[str, Any]) -> tuple[RunState, tuple[st
             figures=dict(document["figures"]),
             run=str(document["name"]),
             steps_done=int(document["steps_done"]),
+            hooks=dict(document.get("hooks", {})),  # not in older files
         )
-        kept = dict(document["origin"])
+        return state, dict(document["origin"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputRefused(f"{str(path)!r} is not a complete state of a run") from error
-    return state, _differences(kept, origin, folder)
 
 
 def surroundings(device: str, processes: int) -> dict[str, Any]:
@@ -151,7 +163,8 @@ def surroundings(device: str, processes: int) -> dict[str, Any]:
     }
 
 
-def _differences(kept: Mapping[str, Any], origin: Mapping[str, Any], folder: str) -> tuple[str, ...]:
+def differences(kept: Mapping[str, Any], origin: Mapping[str, Any], folder: str) -> tuple[str, ...]:
+    """Remarks on what may be another than in the run that was `kept`; WrongUse for what may not."""
     remarks = []
     for name in dict.fromkeys((*origin, *kept)):
         before, now = kept.get(name), origin.get(name)

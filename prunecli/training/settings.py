@@ -22,7 +22,8 @@ class FitSettings:
     early when the validation accuracy has not risen by more than `min_delta` points for `patience` epochs.
     `augment` is a recipe of `RECIPES`; `mixup` and `cutmix` are the alphas of theirs, 0 for none. `freeze`
     are globs of module names that stay as they are. With a teacher, `distill` is the share of its soft
-    labels in the loss at `temperature`, and `similarity` the weight of the similarity-preserving loss.
+    labels in the loss at `temperature`, `label_weight` what the loss from the labels counts beside them
+    (None: 1 − `distill`), and `similarity` the weight of the similarity-preserving loss.
     `mean` and `std` are the model's normalisation, None for the data set's own.
 
     Raises WrongUse for a value out of range.
@@ -50,6 +51,7 @@ class FitSettings:
     freeze: tuple[str, ...] = ()
     distill: float = 0.5
     temperature: float = 4.0
+    label_weight: float | None = None
     similarity: float = 0.0
     seed: int = 0
     mean: tuple[float, ...] | None = None
@@ -75,6 +77,7 @@ class FitSettings:
             ("label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to below 1"),
             ("distill", 0 <= self.distill <= 1, "from 0 to 1"),
             ("temperature", 0 < self.temperature < endless, "above 0"),
+            ("label_weight", self.label_weight is None or 0 <= self.label_weight < endless, "at least 0"),
             ("similarity", 0 <= self.similarity < endless, "at least 0"),
         )
         check_ranges(self, ranges)

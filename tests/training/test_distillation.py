@@ -26,7 +26,9 @@ def make(
     student: nn.Module,
     weight: float = 0.5,
     similarity: float = 0.0,
+    *,
     temperature: float = 2.0,
+    label_weight: float | None = None,
 ) -> Teacher:
     return Teacher(
         teacher,
@@ -34,6 +36,7 @@ def make(
         weight=weight,
         temperature=temperature,
         similarity=similarity,
+        label_weight=label_weight,
         sample_images=IMAGES[:2].to(next(student.parameters()).dtype),
     )
 
@@ -113,6 +116,23 @@ def test_the_loss_is_the_weighted_sum() -> None:
     for weight in (0.0, 0.25, 1.0):
         found = make(teacher, student, weight=weight).loss(IMAGES, logits, hard)
         assert found.item() == pytest.approx((1 - weight) * 3.0 + weight * soft.item())
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
+def test_labels_and_teacher_can_be_summed_as_ice_does(temperature: float) -> None:
+    """CE + KL(softmax(z′ / T) ‖ softmax(z / T)), summed over classes, divided by the images, without T²."""
+    teacher, student = networks.Plain(), networks.Plain()
+    labels = torch.arange(6) % 2
+    logits, taught = student(IMAGES), teacher.eval()(IMAGES)
+    p = (taught / temperature).softmax(1)
+    q = (logits / temperature).softmax(1)
+    hard = functional.cross_entropy(logits, labels)
+    wanted = hard + (p * (p / q).log()).sum() / len(IMAGES)
+    made = make(teacher, student, 1 / temperature**2, label_weight=1.0, temperature=temperature)
+    assert made.loss(IMAGES, logits, hard).item() == pytest.approx(wanted.item(), rel=1e-5)
+    only = make(teacher, student, 0.5, label_weight=0.0, temperature=temperature)
+    alone = 0.5 * soft_loss(logits, taught, temperature=temperature).item()
+    assert only.loss(IMAGES, logits, hard).item() == pytest.approx(alone)
 
 
 def test_similarity_compares_the_last_maps_of_networks_of_other_widths() -> None:

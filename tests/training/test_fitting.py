@@ -160,7 +160,7 @@ def test_hooks_are_called_after_every_step_and_before_the_validation(
     heard: list[str] = []
 
     class Listening(Hooks):
-        def after_step(self, model: nn.Module) -> None:
+        def after_step(self, model: nn.Module, step: int) -> None:
             heard.append("step")
             with torch.no_grad():
                 model.get_parameter("head.bias").fill_(0)
@@ -190,7 +190,7 @@ class ExplodingAt(Hooks):
         self.left = step
         self.states: list[list[Tensor]] = []
 
-    def after_step(self, model: nn.Module) -> None:
+    def after_step(self, model: nn.Module, step: int) -> None:
         self.left -= 1
         if self.left == 0:
             with torch.no_grad():
@@ -268,6 +268,20 @@ def test_the_history_says_what_happened(training_data: TrainingData, make_model:
     for record in result.history:
         assert record.seconds > 0
         assert record.images_per_second > 240 / record.seconds
+
+
+def test_the_labels_count_as_the_settings_say(training_data: TrainingData, make_model: Make) -> None:
+    def first_loss(**weights: float) -> float:
+        settings = FitSettings(epochs=1, batch_size=240, lr=1e-9, **weights)  # type: ignore[arg-type]
+        result = fit(make_model(), training_data, settings=settings, teacher=make_model())
+        return result.history[0].train_loss
+
+    labels = first_loss(distill=0.0)
+    assert first_loss(distill=0.0, label_weight=3.0) == pytest.approx(3 * labels, rel=1e-6)
+    taught = first_loss(distill=1.0, temperature=2.0)
+    assert taught > 0
+    summed = first_loss(distill=0.25, temperature=2.0, label_weight=1.0)
+    assert summed == pytest.approx(labels + taught / 4, rel=1e-6)
 
 
 def test_frozen_parameters_and_modes_stay(training_data: TrainingData, make_model: Make) -> None:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import networks
 import pytest
 import torch
+import training_runs
 from torch import nn
 
 from prunecli.errors import WrongUse
+from prunecli.training import FitSettings, caching, fit
 from prunecli.training.freezing import freeze, frozen_modes, gradients_kept
 from prunecli.training.states import snapshot
 
@@ -129,6 +134,44 @@ def test_a_frozen_beginning_is_not_run_backward() -> None:
     assert outputs["stage2"].grad_fn is not None
     got = {name for name, each in model.named_parameters() if each.grad is not None}
     assert {name.partition(".")[0] for name in got} == {"stage2", "head"}
+
+
+VARIANTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"ema_decay": 0.9},
+    {"accumulate": 2, "clip": 1.0},
+    {"precision": "bfloat16"},
+    {"mixup": 0.4, "augment": "cifar"},
+    {"similarity": 1.0, "taught": True},
+    {"optimiser": "adamw", "taught": True},
+)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=[",".join(each) or "plain" for each in VARIANTS])
+def test_a_training_does_not_run_its_frozen_beginning_backward(
+    variant: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caching, "CACHED_BYTES", 0)  # what is kept is not run at all
+    model, teacher = Stages(), Stages()
+    model.head = teacher.head = nn.Linear(4, training_runs.CLASSES)
+    asked = {"epochs": 2, "batch_size": 24, "freeze": ("stem", "stage1"), **variant}
+    taught = teacher if asked.pop("taught", False) else None
+    trained: list[tuple[str, bool, bool, bool]] = []
+
+    def look(name: str, module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        laid_last = output.is_contiguous(memory_format=torch.channels_last)
+        if module.training and len(output) == 24:
+            trained.append((name, inputs[0].requires_grad, output.requires_grad, laid_last))
+
+    for name in ("stem", "stage1", "stage2"):
+        model.get_submodule(name).register_forward_hook(partial(look, name))
+    fit(model, training_runs.data(), settings=FitSettings(**asked), teacher=taught)
+    assert set(trained) == {
+        ("stem", False, False, True),
+        ("stage1", False, False, False),  # an instance norm puts the channels first again
+        ("stage2", False, True, True),
+    }
+    assert len(trained) == 2 * 3 * 3  # epochs, steps, stages
 
 
 def test_gradients_kept_puts_back_what_was_there() -> None:

@@ -75,7 +75,7 @@ def test_training_lays_out_and_leaves_plain_weights(
     seen = []
 
     class Look(Hooks):
-        def after_step(self, model: nn.Module) -> None:
+        def after_step(self, model: nn.Module, step: int) -> None:
             weight = model.get_parameter("conv.weight")
             seen.append(weight.is_contiguous(memory_format=torch.channels_last))
 

@@ -57,6 +57,16 @@ def test_all_processes_end_with_the_same_weights_and_figures(both: list[Findings
     assert both[0][name] == both[1][name]
 
 
+def test_a_frozen_beginning_stays_and_is_not_run_backward(alone: Findings, both: list[Findings]) -> None:
+    for found in (alone, *both):
+        assert (found["frozen"]["same"], found["frozen"]["backward"]) == (True, False)
+    # The norm is frozen too, so that it does not matter who has which images; one process keeps what the
+    # others compute each time.
+    assert figures(both[0], "frozen") == pytest.approx(figures(alone, "frozen"), abs=1e-4)
+    assert both[0]["frozen"]["weights"] == pytest.approx(alone["frozen"]["weights"], abs=1e-4)
+    assert both[0]["frozen"] == both[1]["frozen"]
+
+
 def test_a_run_of_several_processes_resumes_bit_for_bit(both: list[Findings]) -> None:
     assert both[0]["resumed"] == both[0]["normalised"]
 

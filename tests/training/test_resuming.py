@@ -32,7 +32,7 @@ class CrashAfter(Hooks):
     def __init__(self, steps: int) -> None:
         self.left = steps
 
-    def after_step(self, model: nn.Module) -> None:
+    def after_step(self, model: nn.Module, step: int) -> None:
         self.left -= 1
         if self.left < 0:
             raise Killed
@@ -136,7 +136,7 @@ def test_an_interruption_finishes_the_step_and_keeps_it(tmp_path: Path) -> None:
     fit(whole, training_runs.data(), settings=settings)
 
     class Signalled(CrashAfter):
-        def after_step(self, model: nn.Module) -> None:
+        def after_step(self, model: nn.Module, step: int) -> None:
             self.left -= 1
             if self.left == 0:
                 assert note(15)
@@ -159,7 +159,7 @@ def test_a_loss_that_is_not_finite_leaves_the_state_before_its_step(tmp_path: Pa
     settings = training_runs.settings(accumulate=1, ema_decay=None, clip=None)
 
     class Spoils(CrashAfter):
-        def after_step(self, model: nn.Module) -> None:
+        def after_step(self, model: nn.Module, step: int) -> None:
             self.left -= 1
             if self.left == 0:
                 with torch.no_grad():

@@ -21,6 +21,7 @@ from prunecli.training import FitSettings
         {"warmup_epochs": 3},
         {"warmup_epochs": -1},
         {"label_smoothing": 1.0},
+        {"label_weight": -0.5},
     ],
 )
 def test_a_value_out_of_range_is_wrong_use_and_named(wrong: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from prunecli.cli import streams
 from prunecli.cli.names import choice
-from prunecli.cli.option import PRUNING, TRAINING, option
+from prunecli.cli.option import PRUNING, option
 from prunecli.cli.values import Unfit, number, whole
 from prunecli.errors import unknown_name
 from prunecli.strategies.parts import DROP, HARDNESSES, RATES, TRIGGERS
@@ -93,7 +93,7 @@ EpochsEach = Annotated[
         help="Epochs of each training after a bite, in place of a share of --epochs.",
         metavar="N",
         parse=whole(1),
-        section=TRAINING,
+        section=PRUNING,
     ),
 ]
 FinalEpochs = Annotated[
@@ -103,7 +103,7 @@ FinalEpochs = Annotated[
         help="Epochs after the last bite, whatever the trigger.",
         metavar="N",
         parse=whole(0),
-        section=TRAINING,
+        section=PRUNING,
     ),
 ]
 Rate = Annotated[
@@ -114,7 +114,7 @@ Rate = Annotated[
         "the share of the weights that left.",
         metavar="|".join(RATES),
         parse=choice("rate", tuple(RATES)),
-        section=TRAINING,
+        section=PRUNING,
     ),
 ]
 RateBase = Annotated[
@@ -124,7 +124,7 @@ RateBase = Annotated[
         help="Pruning-aware rate of the whole network.",
         metavar="RATE",
         parse=number(0, above=0),
-        section=TRAINING,
+        section=PRUNING,
     ),
 ]
 RateMidpoint = Annotated[
@@ -134,7 +134,7 @@ RateMidpoint = Annotated[
         help="Share of the weights that left where the pruning-aware rate has fallen halfway.",
         metavar="S",
         parse=number(0, above=0, below=1),
-        section=TRAINING,
+        section=PRUNING,
     ),
 ]
 RateSteepness = Annotated[
@@ -144,7 +144,7 @@ RateSteepness = Annotated[
         help="How fast the pruning-aware rate falls there.",
         metavar="B",
         parse=number(0, above=0),
-        section=TRAINING,
+        section=PRUNING,
     ),
 ]
 RateFall = Annotated[
@@ -154,7 +154,7 @@ RateFall = Annotated[
         help="By how much the pruning-aware rate falls in all.",
         metavar="RATE",
         parse=number(0),
-        section=TRAINING,
+        section=PRUNING,
     ),
 ]
 FreezeShare = Annotated[
@@ -164,7 +164,7 @@ FreezeShare = Annotated[
         help="Share of the convolutions that stay as they are: those that change least in a trial.",
         metavar="S",
         parse=number(0, below=1),
-        section=TRAINING,
+        section=PRUNING,
     ),
 ]
 Distil = Annotated[
@@ -172,7 +172,7 @@ Distil = Annotated[
     option(
         "--distill/--no-distill",
         help="Learn from the outputs of the network before pruning as well. Unsaid: the strategy's own.",
-        section=TRAINING,
+        section=PRUNING,
     ),
 ]
 Rewind = Annotated[
@@ -182,7 +182,7 @@ Rewind = Annotated[
         help="Begin each training after a bite with the weights of this earlier checkpoint of the network.",
         metavar="CHECKPOINT",
         parse=streams.readable,
-        section=TRAINING,
+        section=PRUNING,
     ),
 ]
 

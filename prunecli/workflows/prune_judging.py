@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +43,8 @@ class Judge:
         """Accuracies in %; None for right after the cut where the network was trained since."""
         found = self._accuracy(before)
         cut = self._accuracy(outcome.cut)
-        # A network that was trained has measured its batch norms on the way.
-        changed = not outcome.trained_since and self._recalibrated(outcome.cut)
+        # A network that was trained since has measured its batch norms on the way.
+        changed = not outcome.trained_since and self._recalibrated(outcome)
         return {
             "before": found,
             "cut": None if outcome.trained_since else cut,
@@ -57,11 +58,28 @@ class Judge:
             return None
         return GateNotMet(f"accuracy fell by {before - after:.2f} points, more than the {max_drop:g} allowed")
 
-    def _accuracy(self, network: nn.Module) -> float:
-        return evaluate(network, self._split, **self._manner).accuracy
+    def _accuracy(self, network: nn.Module, split: Split | None = None) -> float:
+        return evaluate(network, split or self._split, **self._manner).accuracy
 
-    def _recalibrated(self, network: nn.Module) -> bool:
-        train, count = self.images.data.train, self.recalibrate
-        return count > 0 and bool(
-            recalibrate_batch_norm(network, train, batches=count, seed=self.seed, **self._manner)
+    def _recalibrated(self, outcome: PruningOutcome) -> bool:
+        """Whether the batch norms of the cut network are measured again now.
+
+        One that was trained along the way may lose by it, where nothing was pruned in the end that had not
+        been before: it keeps the numbers with which the validation part goes better.
+        """
+        network, data = outcome.cut, self.images.data
+        if not self.recalibrate:
+            return False
+        kept = copy.deepcopy(network.state_dict()) if outcome.history else None
+        changed = recalibrate_batch_norm(
+            network, data.train, batches=self.recalibrate, seed=self.seed, **self._manner
         )
+        if kept is None or not changed:
+            return bool(changed)
+        again = self._accuracy(network, data.validation)
+        measured = copy.deepcopy(network.state_dict())
+        network.load_state_dict(kept)
+        if self._accuracy(network, data.validation) >= again:
+            return False
+        network.load_state_dict(measured)
+        return True

@@ -220,6 +220,12 @@ def test_without_epochs_it_cannot_be():
         prune_in_training(replace(task(), settings=None))
 
 
+def test_an_average_of_the_weights_is_refused():
+    given = task()
+    with pytest.raises(WrongUse, match="average of the weights"):
+        prune_in_training(replace(given, settings=replace(given.settings, ema_decay=0.9)))
+
+
 def test_bites_and_what_leaves_in_the_end_do_not_mix():
     for wrong in ({"schedule": "blocks"}, {"trigger": "never"}):
         with pytest.raises(WrongUse):

@@ -171,6 +171,11 @@ def prune_in_training(task: PruningTask) -> PruningOutcome:
             hints=["give it epochs: --epochs 20"],
         )
     data, settings = task.training()
+    if settings.ema_decay is not None:
+        raise WrongUse(
+            f"an average of the weights does not know which filters are {task.made_of().hardness}",
+            hints=["leave --ema-decay out, or run finetune with it afterwards"],
+        )
     pruning = SoftPruning(task, settings.epochs)
     teacher = copy.deepcopy(task.model) if pruning.parts.recovery.distill else None
     start = time.perf_counter()

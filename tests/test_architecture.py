@@ -19,7 +19,7 @@ FLOORS = (
     {"checkpoints", "documents", "processes", "registry", "torchvision_import", "user_code"},
     {"criteria", "graph", "exporters", "architectures", "data"},
     {"calibration", "scoring", "surgery", "cost", "training"},
-    {"allocation", "analysis", "reports"},
+    {"allocation", "analysis", "reports", "search"},
     {"strategies"},
     {"workflows"},
     {"cli", "__init__"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prunecli.reports import agreement, scores, subject, training, verdicts
+from prunecli.reports import agreement, front, scores, subject, training, verdicts
 from prunecli.reports.cells import printable
 from prunecli.reports.sections import Document, Given, Part, Section
 
@@ -44,6 +44,15 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         training.COURSE,
         training.EPOCHS,
         training.LOADING,
+        subject.ENVIRONMENT,
+        subject.REPEAT,
+    ),
+    "sweep": (
+        front.ASKED,
+        front.IN_WORDS,
+        front.FRONT,
+        front.CHOSEN,
+        front.TRIALS,
         subject.ENVIRONMENT,
         subject.REPEAT,
     ),

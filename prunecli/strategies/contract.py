@@ -100,8 +100,9 @@ class PruningOutcome:
 
     `reference` is the network as it was right before the last removal, the one that the cut is compared
     with; a strategy that has proved its cuts itself hands on the worst of its proofs in `proof`, and says by
-    `trained_since` that `cut` was trained after its last removal. `choices` are the single choices of a
-    strategy that makes some, as JSON values.
+    `trained_since` that `cut` was trained after its last removal. `trained_after` are the numbers (from 0) of
+    the bites after which it trained, `choices` the single choices of a strategy that makes some, as JSON
+    values.
     """
 
     reference: nn.Module
@@ -112,6 +113,7 @@ class PruningOutcome:
     seconds: Mapping[str, float] = field(default_factory=dict)
     proof: Verification | None = None
     trained_since: bool = False
+    trained_after: tuple[int, ...] = ()
     choices: tuple[Mapping[str, Any], ...] = ()
 
 

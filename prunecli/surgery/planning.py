@@ -30,10 +30,14 @@ MAX_TRIALS = 400
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan that ran, and the groups that had to be left out for it, with the reason."""
+    """A plan that ran, and the groups that had to be left out for it, with the reason.
+
+    `found` says that an attribute follows which no shape shows.
+    """
 
     plan: Plan
     protected: Mapping[str, str]
+    found: bool = False
 
 
 def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Planned:
@@ -51,7 +55,7 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
         plan = _draft(graph, chosen, marked, changes)
         mismatch = try_out(graph, plan, marked)
         if mismatch is None:
-            return Planned(plan, protected)
+            return Planned(plan, protected, found=bool(changes))
         change = find_attribute(graph, mismatch)
         if change is not None and (change.module, change.attribute) not in changes:
             changes[change.module, change.attribute] = change
@@ -66,6 +70,17 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
         changes.clear()
         followed.clear()
     raise WorkFailed("the cut network does not run after many trials")
+
+
+def plan_part(graph: ChannelGraph, whole: Planned, removed: Mapping[str, Iterable[int]]) -> Planned:
+    """The plan for a part of the channels of a plan that ran, tried out again only where that is needed.
+
+    Where no number had to be found for all of them, none has to be for some.
+    """
+    if whole.found or whole.protected:
+        return make_plan(graph, removed)
+    chosen = {name: tuple(sorted(channels)) for name, channels in removed.items() if channels}
+    return Planned(_draft(graph, chosen, graph.marked(chosen), {}), {})
 
 
 def follow_plan(graph: ChannelGraph, plan: Plan, model: nn.Module) -> tuple[Planned, nn.Module]:

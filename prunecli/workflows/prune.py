@@ -7,39 +7,37 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from prunecli.allocation.bounds import Bounds
 from prunecli.allocation.choosing import Allocation
-from prunecli.checkpoints import write_whole
 from prunecli.errors import GateNotMet, InputRefused, WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
-from prunecli.processes import is_main
 from prunecli.progress import Progress, remark, silent
 from prunecli.scoring.filter_scores import FilterScores
 from prunecli.strategies.bites import BiteWishes
-from prunecli.strategies.contract import STRATEGIES, PruningOutcome, PruningTask
+from prunecli.strategies.contract import PruningOutcome, PruningTask
 from prunecli.strategies.diary import Diary
 from prunecli.strategies.loss_aware import LossAwareWishes
 from prunecli.strategies.parts import PartWishes
-from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import follow_plan
 from prunecli.surgery.verification import Verification
 from prunecli.surgery.verification import prove as prove_cut
-from prunecli.training.recalibration import RECALIBRATION_BATCHES
 from prunecli.training.settings import FitSettings
 from prunecli.workflows.calibrating import Scorer, tell_calibration
 from prunecli.workflows.calibration_request import Calibration
 from prunecli.workflows.data import Images
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
+from prunecli.workflows.plan_files import read_plan, write_plan
 from prunecli.workflows.procedure import Procedure
 from prunecli.workflows.prune_judging import Judge
+from prunecli.workflows.prune_request import PruneRequest
 from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows
+from prunecli.workflows.prune_tuning import TuningRequest, TuningResult, chosen_before, tune, with_values
 from prunecli.workflows.ranking import Ranker
-from prunecli.workflows.run_keeping import Keeping, run_origin
+from prunecli.workflows.run_keeping import run_origin
 from prunecli.workflows.saved_scores import fitting_scores, read_scores, refuse_other_data
 from prunecli.workflows.saving import destination, save
 
@@ -70,6 +68,7 @@ def prune(
     bites: BiteWishes = _BITES,
     parts: PartWishes = _PARTS,
     loss_aware: LossAwareWishes = _LOSS_AWARE,
+    tuning: TuningRequest | None = None,
     rewind: str | None = None,
     scores: str | None = None,
     max_drop: float | None = None,
@@ -87,59 +86,45 @@ def prune(
 ) -> PruneResult:
     """Prune a checkpoint at `ratio` (fraction removed), or as the saved `plan` says.
 
-    A `criterion` that is not named is the strategy's own: l2 but for few.
-
-    A strategy that trains does so for `epochs` on `data`, as `training` says, with `parts` in place of its
-    own and, before each training, the weights of the checkpoint `rewind`; laasp as `loss_aware` says; a
-    criterion that looks at the
-    network at work runs it on `batches` batches, or its `scores` come from a file. Nothing is written unless
-    the cut network equals the masked original. With `evaluate` or `max_drop` (points) batch norms are then
-    measured again on `recalibrate` batches (None: 10, 0: none), and the part `judge` ("test" or "validation")
-    is read. Where a strategy that trains stands is kept in `checkpoint_dir` (beside the output if nothing is
-    said); `resume` is such a folder, to go on from. A checkpoint and images that are open already are given
-    as `opened` and `images`.
-
-    Raises WrongUse, InputRefused for what does not fit, GateNotMet when nothing can be pruned, WorkFailed
-    without a proof, Interrupted when the command line was asked to stop.
+    The arguments are the fields of `PruneRequest`, which says what each asks for. Nothing is written unless
+    the cut network equals the masked original. Raises WrongUse, InputRefused for what does not fit,
+    GateNotMet when nothing can be pruned, WorkFailed without a proof, Interrupted when the command line was
+    asked to stop.
     """
-    criterion = criterion or STRATEGIES[strategy].criterion
-    asked = {"strategy": strategy, "criterion": criterion, "scope": scope, "ratio": ratio, "seed": seed}
-    keeping = Keeping.of(checkpoint_dir, resume=resume, output=output, every=checkpoint_every, logs=())
+    return _carried_out(PruneRequest(**locals()))
+
+
+def _carried_out(asked: PruneRequest) -> PruneResult:
+    """The story from the checkpoint to the result."""
+    keeping, force, progress = asked.keeping, asked.force, asked.progress
     with ExitStack() as held:
-        held.enter_context(destination(opening, output, plan_out, force=force))
+        held.enter_context(destination(asked.opening, asked.output, asked.plan_out, force=force))
         run = _Pruning(
-            opening=opening,
-            opened=opened or open_checkpoint(opening, progress=progress),
-            images=images,
-            asked=asked,
-            bounds=Bounds(min_channels, round_to, tuple(protect), dict(layer_ratio or {}), residual),
-            procedure=Procedure(
-                name=strategy,
-                ratio=ratio,
-                wishes=parts,
-                bites=bites,
-                epochs=epochs,
-                training=training,
-                cut_only=dry_run or plan is not None,
-            ),
-            recalibrate=RECALIBRATION_BATCHES if recalibrate is None else recalibrate,
-            calibration=Calibration(data, batches, training.batch_size, skip_bad_images),
-            loss_aware=loss_aware,
-            plan=plan,
-            dry_run=dry_run,
+            opening=asked.opening,
+            opened=asked.opened or open_checkpoint(asked.opening, progress=progress),
+            images=asked.images,
+            asked=asked.shown,
+            bounds=asked.bounds,
+            procedure=asked.procedure,
+            recalibrate=asked.recalibration,
+            calibration=asked.calibration,
+            loss_aware=asked.loss_aware,
+            plan=asked.plan,
+            dry_run=asked.dry_run,
             progress=progress,
         )
-        run.take_scores(scores)
-        run.read_images(wanted=evaluate or max_drop is not None)
-        run.take_earlier(rewind)
+        run.take_scores(asked.scores)
+        run.read_images(wanted=asked.evaluate or asked.max_drop is not None)
+        run.take_earlier(asked.rewind)
+        run.tune(asked.tuning, resume=asked.resume)
         kept = held.enter_context(
             keeping.open_diary(run.origin, trains=run.procedure.trains, force=force, progress=progress)
         )
         outcome = run.cut(kept)
         proof = run.prove(outcome)
-        accuracy, gate = run.judge(outcome, part=judge, max_drop=max_drop)
-        _write_plan(outcome.planned.plan, plan_out, force=force)
-        written = run.write(outcome, output, force=force)
+        accuracy, gate = run.judge(outcome, part=asked.judge, max_drop=asked.max_drop)
+        write_plan(outcome.planned.plan, asked.plan_out, force=force)
+        written = run.write(outcome, asked.output, force=force)
         kept.close()
         return run.result(outcome, verification=proof, accuracy=accuracy, gate=gate, output=written)
 
@@ -162,6 +147,7 @@ class _Pruning:
     images: Images | None = None
     saved: FilterScores | None = None
     earlier: nn.Module | None = None
+    tuned: TuningResult | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     graph: ChannelGraph = field(init=False)
@@ -209,6 +195,16 @@ class _Pruning:
             raise InputRefused(f"{path!r} is not an earlier state of the network that is pruned")
         self.earlier = found.model
 
+    def tune(self, request: TuningRequest | None, *, resume: str | None) -> None:
+        """Put the values that rehearsals choose in the place of the parts' own."""
+        if request is None:
+            return
+        whole = self.task(copy.deepcopy(self.opened.model), self.graph, self.scorer, Diary())
+        self.tuned = chosen_before(resume) or tune(whole, request, self.procedure.wishes, self.progress)
+        self.seconds["tune"] = self.tuned.seconds
+        wishes = with_values(self.procedure.wishes, self.tuned.chosen)
+        self.procedure = replace(self.procedure, wishes=wishes)
+
     def origin(self) -> dict[str, Any]:
         """What makes this run this run and no other, for one that trains."""
         assert self.images is not None
@@ -223,6 +219,7 @@ class _Pruning:
             "loss_aware": self.loss_aware.document(),
             "batches": self.calibration.batches,
             "rewound": self.earlier is not None,
+            "tuned": None if self.tuned is None else dict(self.tuned.chosen),
         }
 
     def settings(self) -> FitSettings | None:
@@ -291,13 +288,8 @@ class _Pruning:
 
     def follow(self, path: str) -> PruningOutcome:
         """The network cut by a saved plan."""
-        try:
-            plan = Plan.from_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise InputRefused(f"the plan {path!r} cannot be read: {reason}") from None
         model = self.opened.model
-        planned, cut = follow_plan(self.graph, plan, copy.deepcopy(model))
+        planned, cut = follow_plan(self.graph, read_plan(path), copy.deepcopy(model))
         removed = {group.name: group.removed for group in planned.plan.groups}
         allocation = Allocation(removed, {}, {})
         return PruningOutcome(reference=model, cut=cut, allocation=allocation, planned=planned)
@@ -370,20 +362,10 @@ class _Pruning:
             rules=outcome.allocation.rules,
             history=outcome.history,
             choices=outcome.choices,
+            trained_after=outcome.trained_after,
+            tuning=self.tuned,
             seconds={**self.seconds, **outcome.seconds},
             bites=self.procedure.shown_bites(self.graph) if self.plan is None else (),
             notes=(*self.notes, *(self.scorer.images.notes if self.scorer.images else ())),
             **shown,
         )
-
-
-def _write_plan(plan: Plan, output: str | None, *, force: bool) -> None:
-    """Write the plan as JSON, where a file was named; one process of several does."""
-    if output is None or not is_main():
-        return
-    text = plan.to_json()
-
-    def write(path: Path) -> None:
-        path.write_text(text, encoding="utf-8")
-
-    write_whole(output, write, force=force)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
@@ -22,9 +22,33 @@ from prunecli.surgery.verification import Verification
 from prunecli.training.settings import EpochRecord
 from prunecli.workflows.finetune import history_document
 from prunecli.workflows.inspect import thop_document
+from prunecli.workflows.prune_tuning import TuningResult
 
 STAGES = ("trace", "score", "plan", "surgery", "verify", "train")
+# Only of a strategy that looks at a trigger, freezes layers, or was tuned.
+FURTHER_STAGES = ("judge", "trial", "tune")
 COMPARED = ("params", "macs", "bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Against:
+    """What another strategy came to with the same network, images, budget and seed.
+
+    `accuracy` is as in the result itself, `seconds` are those of all stages, `trainings` how many there were;
+    `speed_up` is how many times as long as the result's own it took.
+    """
+
+    strategy: str
+    accuracy: Mapping[str, float | None] | None
+    seconds: float
+    trainings: int
+    bites: int
+    speed_up: float | None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values."""
+        accuracy = None if self.accuracy is None else dict(self.accuracy)
+        return {**asdict(self), "accuracy": accuracy}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,7 +57,9 @@ class PruneResult:
 
     `asked` holds strategy, criterion, scope, ratio and seed; `before` and `after` the costs; `protected` the
     groups that kept all their channels, with the reason; `rules` what the bounds changed. `choices` are those
-    of a strategy that takes step by step. `gate` is a gate that was missed.
+    of a strategy that takes step by step. `trained_after` are the numbers (from 0) of the bites after which
+    the network was trained, `tuning` how its values were chosen, `against` what another strategy came to.
+    `gate` is a gate that was missed.
     """
 
     asked: Mapping[str, Any]
@@ -53,6 +79,9 @@ class PruneResult:
     gate: GateNotMet | None = None
     bites: Sequence[Bite] = ()
     choices: Sequence[Mapping[str, Any]] = ()
+    trained_after: Sequence[int] = ()
+    tuning: TuningResult | None = None
+    against: Against | None = None
 
     def document(self) -> dict[str, Any]:
         """The JSON of `prune`."""
@@ -72,8 +101,24 @@ class PruneResult:
             "bites": [bite.document() for bite in self.bites],
             "choices": [dict(choice) for choice in self.choices],
             "history": history_document(self.history),
-            "seconds": {stage: self.seconds.get(stage, 0.0) for stage in STAGES},
+            "trainings": self._trainings(),
+            **({} if self.tuning is None else {"tuning": self.tuning.document()}),
+            **({} if self.against is None else {"against": self.against.document()}),
+            "seconds": {
+                **{stage: self.seconds.get(stage, 0.0) for stage in STAGES},
+                **{stage: self.seconds[stage] for stage in FURTHER_STAGES if stage in self.seconds},
+            },
             "output": None if self.output is None else dict(self.output),
+        }
+
+    def _trainings(self) -> dict[str, Any] | None:
+        """How many trainings fired, and after which of the bites (from 1)."""
+        if not self.bites:
+            return None
+        return {
+            "fired": len(self.trained_after),
+            "bites": len(self.bites),
+            "after": [number + 1 for number in self.trained_after],
         }
 
 

@@ -133,7 +133,7 @@ def test_a_file_instead_of_a_command(cli, tmp_path):
 
 
 def test_commands_of_later_issues_are_not_there(cli):
-    for command in ("bench", "sweep", "sensitivity", "check", "diff"):
+    for command in ("bench", "sensitivity", "check", "diff"):
         assert cli(command).code == 2
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from prunecli.cli import options
 from prunecli.cli.gathering import Manner, Subject, Target
@@ -11,7 +13,11 @@ from prunecli.cli.part_options import Parting
 from prunecli.cli.presenting import present
 from prunecli.cli.pruning_options import Biting, Choosing, Judging, LossAware, Planning
 from prunecli.cli.training_options import Going, Learning, Teaching
+from prunecli.cli.tuning_options import Tuning
 from prunecli.errors import WrongUse
+
+if TYPE_CHECKING:
+    from prunecli.workflows.prune_result import PruneResult
 
 EXAMPLES = """
 prunecli prune model.safetensors --ratio 0.5 -o small.safetensors
@@ -29,6 +35,7 @@ def prune(
     parting: Parting,
     biting: Biting,
     loss_aware: LossAware,
+    tuning: Tuning,
     learning: Learning,
     teaching: Teaching,
     going: Going,
@@ -45,7 +52,7 @@ def prune(
             hints=["for example: --ratio 0.5", "or a saved plan: --plan plan.json"],
         )
     measured = judging.data is not None or judging.max_drop is not None or subject.checkpoint is None
-    from prunecli.workflows.prune import prune as work
+    work = _work(tuning)
 
     present(
         "prune",
@@ -57,6 +64,7 @@ def prune(
             bites=biting.wishes(),
             parts=parting.wishes(),
             loss_aware=loss_aware.wishes(),
+            **tuning.arguments(),
             rewind=parting.rewind,
             data=judging.data,
             batches=judging.batches,
@@ -74,3 +82,14 @@ def prune(
         destination=target.output,
         following=pages.following,
     )
+
+
+def _work(tuning: Tuning) -> Callable[..., PruneResult]:
+    """Pruning by one strategy, or by one and another beside it."""
+    if tuning.against is not None:
+        from prunecli.workflows.prune_against import prune_against
+
+        return prune_against
+    from prunecli.workflows.prune import prune
+
+    return prune

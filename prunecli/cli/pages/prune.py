@@ -19,6 +19,7 @@ def page(document: Mapping[str, Any]) -> Page:
         _asked(document),
         _bites(document),
         _before_after(document),
+        _against(document),
         _layers(document),
         _rules(document),
         _protected(document),
@@ -55,8 +56,23 @@ def _asked(document: Mapping[str, Any]) -> Table:
             ("scope", document["scope"]),
             ("ratio", None if ratio is None else figures.text(ratio)),
             ("seed", figures.text(document.get("seed"))),
+            ("trainings", _trainings(document)),
+            ("tuned", _tuned(document)),
         ]
     )
+
+
+def _trainings(document: Mapping[str, Any]) -> str | None:
+    """How often a trigger fired; nothing where every bite was trained after, or none."""
+    found = document.get("trainings")
+    return (
+        None if not found or found["fired"] in {0, found["bites"]} else _fired(found["fired"], found["bites"])
+    )
+
+
+def _tuned(document: Mapping[str, Any]) -> str | None:
+    chosen = (document.get("tuning") or {}).get("chosen") or {}
+    return ", ".join(f"{name} {figures.text(value)}" for name, value in chosen.items()) or None
 
 
 def _bites(document: Mapping[str, Any]) -> Table:
@@ -66,6 +82,48 @@ def _bites(document: Mapping[str, Any]) -> Table:
     )
     columns = (number("bite"), number("removed", figures.share), number("epochs at most"))
     return Table(columns=columns, rows=rows, title="Bites")
+
+
+def _against(document: Mapping[str, Any]) -> Table:
+    """The strategy and the one that it was compared with, side by side."""
+    other = document.get("against") or {}
+    columns = (
+        name("strategy"),
+        number("accuracy", figures.percentage),
+        number("seconds", figures.decimal),
+        name("trainings"),
+        number("measured speed-up", figures.times),
+    )
+    title = "Against"
+    if not other:
+        return Table(columns=columns, rows=(), title=title)
+    own = document.get("trainings") or {"fired": int(bool(document["history"])), "bites": 0}
+    seconds = sum(document["seconds"].values())
+    mine = (
+        document["strategy"],
+        document["accuracy"],
+        seconds,
+        own["fired"],
+        own["bites"],
+        other["speed_up"],
+    )
+    theirs = (
+        other["strategy"],
+        other["accuracy"],
+        other["seconds"],
+        other["trainings"],
+        other["bites"],
+        None,
+    )
+    rows = tuple(
+        (who, (accuracy or {}).get("after"), spent, _fired(fired, bites), speed_up)
+        for who, accuracy, spent, fired, bites, speed_up in (mine, theirs)
+    )
+    return Table(columns=columns, rows=rows, title=title)
+
+
+def _fired(trainings: int, bites: int) -> str:
+    return f"{trainings} after {bites} bites" if bites else str(trainings)
 
 
 def _before_after(document: Mapping[str, Any]) -> Table:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Batches of 256 images on which a network is measured again before it is judged: it is judged after every
 # bite, and one batch says where means and variances have gone.
 JUDGING_BATCHES = 1
+SHOWN = 6  # of the frozen modules, in a remark
 
 
 class Recovering:
@@ -29,7 +30,9 @@ class Recovering:
     def __init__(self, task: PruningTask) -> None:
         self.task = task
         self.recovery = task.made_of().recovery
+        self.drop = task.made_of().drop
         self.frozen: tuple[str, ...] = ()
+        self.trained_after: list[int] = []  # numbers of bites
         self._dense: float | None = None  # validation accuracy (%) of the network before pruning
 
     def prepare(self, first: Bite) -> None:
@@ -38,27 +41,42 @@ class Recovering:
             from prunecli.strategies.procedures.freezing_trial import least_changed_layers
 
             self.frozen = least_changed_layers(self.task, first, share=self.recovery.freeze_share)
-            remark(self.task.progress, [f"frozen after a trial: {', '.join(self.frozen)}"])
+            shown = ", ".join(self.frozen[:SHOWN]) + (", …" if len(self.frozen) > SHOWN else "")
+            remark(self.task.progress, [f"frozen after a trial, {len(self.frozen)} modules: {shown}"])
 
     def facts(self) -> dict[str, Any]:
         """What must be known again when the strategy goes on."""
-        return {"frozen": list(self.frozen), "dense": self._dense}
+        return {
+            "frozen": list(self.frozen),
+            "dense": self._dense,
+            "trained_after": list(self.trained_after),
+        }
 
     def restore(self, facts: Mapping[str, Any]) -> None:
         """The same as it was when `facts` were noted."""
         self.frozen, self._dense = tuple(facts["frozen"]), facts["dense"]
+        self.trained_after = list(facts["trained_after"])
 
     def fall(self, network: nn.Module) -> float:
         """By how many points the validation accuracy is below that of the network before pruning.
 
-        Of a copy with its batch norms measured again: what is cut since the last training is not proved yet,
-        and the proof compares the batch norms' numbers too.
+        From a fall of the trigger's drop on, the better of two: of the network as it is, and of a copy with
+        its batch norms measured again, since nothing must be trained for what that alone makes good. The
+        network itself keeps its statistics: the proof of its cut, which comes later, compares them too.
         """
-        if self._dense is None:
-            self._dense = self._accuracy(self.task.model)
+        dense = self.know_dense()
+        fall = dense - self._accuracy(network)
+        if fall < self.drop or not self.task.recalibrate:
+            return fall
         copied = copy.deepcopy(network)
         self._recalibrate(copied, at_most=JUDGING_BATCHES)
-        return self._dense - self._accuracy(copied)
+        return min(fall, dense - self._accuracy(copied))
+
+    def know_dense(self) -> float:
+        """The validation accuracy (%) of the network before pruning, measured once."""
+        if self._dense is None:
+            self._dense = self._accuracy(self.task.model)
+        return self._dense
 
     def train(
         self, network: nn.Module, bite: Bite, number: int, *, plan: Plan | None, done: int
@@ -79,6 +97,7 @@ class Recovering:
             progress=self.task.progress,
         )
         network.cpu()
+        self.trained_after.append(number)
         return tuple(replace(record, epoch=record.epoch + done) for record in result.history)
 
     def _settings(self, network: nn.Module, bite: Bite, done: int) -> FitSettings:

@@ -90,13 +90,15 @@ class _Way:
             seconds=self.seconds,
             proof=self.proof,
             trained_since=self.trained_since,
+            trained_after=tuple(self.recovering.trained_after),
         )
 
     def _resumed(self) -> int:
         """The number of the first bite that is still to do, with everything as it was before it."""
         standing = self.task.diary.standing
         if standing is None:
-            self.recovering.prepare(self.bites[0])
+            with self._timed("trial"):
+                self.recovering.prepare(self.bites[0])
             return 0
         from prunecli.surgery.cutting import carry_out
 

@@ -1,0 +1,134 @@
+"""What `prune` is asked for, and what follows from it before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from prunecli.allocation.bounds import Bounds
+from prunecli.progress import Progress
+from prunecli.strategies.bites import BiteWishes
+from prunecli.strategies.contract import STRATEGIES
+from prunecli.strategies.loss_aware import LossAwareWishes
+from prunecli.strategies.parts import PartWishes
+from prunecli.training.recalibration import RECALIBRATION_BATCHES
+from prunecli.training.settings import FitSettings
+from prunecli.workflows.calibration_request import Calibration
+from prunecli.workflows.data import Images
+from prunecli.workflows.opening import Opened, Opening
+from prunecli.workflows.procedure import Procedure
+from prunecli.workflows.prune_tuning import TuningRequest
+from prunecli.workflows.run_keeping import Keeping
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneRequest:
+    """The arguments of `prune`, with its defaults.
+
+    A `criterion` that is not named is the strategy's own: l2 but for few. A strategy that trains does so for
+    `epochs` on `data`, as `training` says, with `parts` in place of its own and, before each training, the
+    weights of the checkpoint `rewind`; laasp as `loss_aware` says. With `tuning` the parts that nobody gave
+    are chosen in rehearsals first. A criterion that looks at the network at work runs it on `batches`
+    batches, or its `scores` come from a file. With `evaluate` or `max_drop` (points) batch norms are measured
+    again after the cut on `recalibrate` batches (None: 10, 0: none), and the part `judge` ("test" or
+    "validation") is read. Where a strategy that trains stands is kept in `checkpoint_dir` (beside the output
+    if nothing is said); `resume` is such a folder, to go on from. A checkpoint and images that are open
+    already are given as `opened` and `images`.
+    Raises WrongUse for wishes that cannot be.
+    """
+
+    opening: Opening
+    ratio: float | None
+    criterion: str | None
+    strategy: str
+    scope: str
+    residual: str
+    round_to: int
+    min_channels: int
+    protect: Sequence[str]
+    layer_ratio: Mapping[str, float] | None
+    seed: int
+    data: str | None
+    evaluate: bool
+    judge: str
+    epochs: int | None
+    training: FitSettings
+    batches: int
+    skip_bad_images: bool
+    recalibrate: int | None
+    bites: BiteWishes
+    parts: PartWishes
+    loss_aware: LossAwareWishes
+    tuning: TuningRequest | None
+    rewind: str | None
+    scores: str | None
+    max_drop: float | None
+    plan: str | None
+    plan_out: str | None
+    checkpoint_every: int | None
+    checkpoint_dir: str | None
+    resume: str | None
+    dry_run: bool
+    output: str | None
+    force: bool
+    opened: Opened | None
+    images: Images | None
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        if self.tuning is not None:
+            self.tuning.check(self.procedure)
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What the result and the file's history repeat."""
+        criterion = self.criterion or STRATEGIES[self.strategy].criterion
+        return {
+            "strategy": self.strategy,
+            "criterion": criterion,
+            "scope": self.scope,
+            "ratio": self.ratio,
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def procedure(self) -> Procedure:
+        """What is to be done over time."""
+        return Procedure(
+            name=self.strategy,
+            ratio=self.ratio,
+            wishes=self.parts,
+            bites=self.bites,
+            epochs=self.epochs,
+            training=self.training,
+            cut_only=self.dry_run or self.plan is not None,
+        )
+
+    @property
+    def bounds(self) -> Bounds:
+        """What may leave a group."""
+        layers = dict(self.layer_ratio or {})
+        return Bounds(self.min_channels, self.round_to, tuple(self.protect), layers, self.residual)
+
+    @property
+    def recalibration(self) -> int:
+        """On how many batches batch norms are measured again."""
+        return RECALIBRATION_BATCHES if self.recalibrate is None else self.recalibrate
+
+    @property
+    def calibration(self) -> Calibration:
+        """On what images a criterion runs the network."""
+        return Calibration(self.data, self.batches, self.training.batch_size, self.skip_bad_images)
+
+    @property
+    def keeping(self) -> Keeping:
+        """Where the run keeps its state."""
+        return Keeping.of(
+            self.checkpoint_dir,
+            resume=self.resume,
+            output=self.output,
+            every=self.checkpoint_every,
+            logs=(),
+        )

@@ -1,8 +1,9 @@
 """ICE with its tuning against training after every block: time and accuracy, on CIFAR-10.
 
     python benchmarks/ice.py --cifar cifar10 --make-network
-    python benchmarks/ice.py --cifar cifar10 --network resnet110 --ratio 0.3
-    python benchmarks/ice.py --cifar cifar10 --network resnet20 --checkpoint resnet20.pt --ratio 0.3
+    python benchmarks/ice.py --cifar cifar10 --strategies every-step,ice
+    python benchmarks/ice.py --cifar cifar10 --strategies ice --trials 3 --drop 7 --final-epochs 1
+    python benchmarks/ice.py --cifar cifar10 --network resnet20 --checkpoint resnet20.pt
     python benchmarks/ice.py --table
 
 The first line trains a ResNet-110 on all training images, made small (8 × 8): what one core can prune 54
@@ -170,9 +171,10 @@ def table(results: Path) -> str:
     keys = ("network", "ratio", "seed", "images", "recalibrate")
     baselines = {tuple(each[key] for key in keys): each for each in lines if each["strategy"] == "every-step"}
     found = [
-        "| network | ratio | strategy | trainings | test accuracy | CPU seconds | speed-up (CPU) "
+        "| network | ratio | strategy | trials | drop | final epochs | trainings | test accuracy "
+        "| CPU seconds | speed-up (CPU) "
         "| wall seconds | speed-up (wall) |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in lines:
         other = baselines.get(tuple(each[key] for key in keys))
@@ -181,9 +183,12 @@ def table(results: Path) -> str:
         if other is not None and other is not each:
             faster = (f"{sum(other['cpu'].values()) / own:.2f}", f"{other['wall'] / spent:.2f}")
         accuracy, fired = each["accuracy"], each["trainings"]
+        tuning = each["tuning"] or {"trials": (), "chosen": {}}
+        trials = len(tuning["trials"]) or ""
+        drop = each.get("drop") or tuning["chosen"].get("drop", "")
         found.append(
             f"| {each['network']} | {each['ratio']:g} | {each['strategy']} "
-            f"| {fired['fired']} of {fired['bites']} "
+            f"| {trials} | {drop} | {each.get('final_epochs') or ''} | {fired['fired']} of {fired['bites']} "
             f"| {accuracy['before']:.2f} → {accuracy['after']:.2f} | {own:.1f} | {faster[0]} "
             f"| {spent:.0f} | {faster[1]} |"
         )
@@ -197,11 +202,11 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--network", default="resnet110", help="its name in the results")
     parser.add_argument("--checkpoint", help="unsaid: the one that --make-network wrote")
     parser.add_argument("--strategies", default="ice,every-step")
-    parser.add_argument("--ratio", type=float, default=0.5)
+    parser.add_argument("--ratio", type=float, default=0.2)
     parser.add_argument("--drop", type=float, help="the trigger's points, else they are tuned")
     parser.add_argument("--final-epochs", type=int, help="of ice, after the last block")
     parser.add_argument("--trials", type=int, default=6, help="of the tuning; 0 for none")
-    parser.add_argument("--per-class", type=int, default=500, help="training images")
+    parser.add_argument("--per-class", type=int, default=250, help="training images")
     parser.add_argument("--recalibrate", type=int, default=0, help="batches; the paper has none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)

@@ -7,8 +7,9 @@
 `choices`: the naive evaluation does for every proposal what the published code does: copy the network, plan
 and cut, run all images; every third proposal is timed, and the mean taken as often as criteria propose. Both
 are timed one after the other in every state; a state is what the choices of a recovery, cut and not trained,
-leave of the one before. Seconds are of processor time, per choice: those of `laasp` are of all the choices up
-to a recovery (2 % of the MACs), the ranking, the first pass and all else divided among them.
+leave of the one before. Seconds are of processor time, per choice: those of `laasp`, by the race and exactly,
+are of all the choices up to a recovery (2 % of the MACs), the ranking, the first pass and all else divided
+among them.
 
 `paths`: along one way, without training, every choice of the race against the exact one in the same state.
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 import statistics
 import time
 from collections import Counter
@@ -41,7 +43,7 @@ from prunecli.scoring.filter_scores import score_filters
 from prunecli.scoring.group_scores import score_groups
 from prunecli.scoring.macs_left import macs_left
 from prunecli.strategies.loss_aware import LossAwareWishes
-from prunecli.strategies.procedures.proposals import Limits, Proposer, Removed
+from prunecli.strategies.procedures.proposals import Limits, Proposal, Proposer, Removed
 from prunecli.strategies.procedures.racing import Best, best_of
 from prunecli.strategies.procedures.silencing import (
     Bench,
@@ -108,12 +110,9 @@ class State:
             goal=0,
         )
 
-    def contenders(self, bench: Bench, proposer: Proposer) -> list[Contender]:
-        """What the criteria propose, equal proposals once."""
-        return [
-            bench.contender(each.group, each.channels, self.ways[each.group])
-            for each in proposer.proposals(bench.gone)
-        ]
+    def contenders(self, bench: Bench, proposals: Sequence[Proposal]) -> list[Contender]:
+        """The proposals on the bench."""
+        return [bench.contender(each.group, each.channels, self.ways[each.group]) for each in proposals]
 
     def without(self, gone: Removed) -> State:
         """The state after a cut."""
@@ -147,40 +146,40 @@ def naive(state: State, every: int) -> tuple[float, float, dict[int, float]]:
     return ranking + statistics.mean(seconds) * count, statistics.mean(passes) * count, losses
 
 
-def raced(state: State) -> tuple[Best, Removed, float, int]:
-    """The choices up to a recovery: the first one, all channels, seconds per choice, how many choices."""
+def chosen_by(state: State, *, exactly: bool) -> tuple[Best, Removed, float]:
+    """The choices up to a recovery: the first one, all channels, seconds per choice."""
     start = time.process_time()
     proposer = state.proposer()
     until = macs_left(state.graph, {}) - WISHES.recover_macs * state.whole
-    first: Best | None = None
-    count = 0
+    found: list[Best] = []
+    last: dict[tuple[str, str], float] = {}
     with at_work(state.model, CPU, state.images), ExitStack() as silent:
         bench = Bench(state.model, state.graph, state.images)
         while macs_left(state.graph, bench.gone) > until:
-            contenders = state.contenders(bench, proposer)
-            best = best_of(bench, contenders, seed=count)
-            first = first or best
+            proposals = proposer.proposals(bench.gone)
+            contenders = state.contenders(bench, proposals)
+            expected = [min(last.get((p.group, name), math.inf) for name in p.criteria) for p in proposals]
+            best = best_of(bench, contenders, exact=exactly, expected=expected)
+            last = {
+                (each.group, name): loss
+                for each, loss in zip(proposals, best.losses, strict=True)
+                for name in each.criteria
+            }
             silent.enter_context(bench.leaving(contenders[best.number]))
-            count += 1
+            found.append(best)
         gone = bench.gone
-    assert first is not None
-    return first, gone, (time.process_time() - start) / count, count
+    return found[0], gone, (time.process_time() - start) / len(found)
 
 
-def exact(state: State, first: int, checked: Sequence[int]) -> tuple[Best, float, list[float]]:
-    """One exact choice, its seconds, and the mean losses of proposal `first` and of those to be checked."""
-    start = time.process_time()
-    proposer = state.proposer()
+def full_losses(state: State, numbers: Sequence[int]) -> list[float]:
+    """Mean losses of proposals on all images, silent."""
+    proposals = state.proposer().proposals({})
     with at_work(state.model, CPU, state.images):
         bench = Bench(state.model, state.graph, state.images)
-        contenders = state.contenders(bench, proposer)
-        found = best_of(bench, contenders, exact=True)
-        spent = time.process_time() - start
-        wanted = [contenders[number] for number in (first, *checked)]
-        parts = [
-            torch.stack(bench.losses(wanted, part)) for part in bench.parts(torch.arange(len(state.images)))
-        ]
-    return found, spent, torch.cat(parts, dim=1).double().mean(dim=1).tolist()
+        wanted = state.contenders(bench, [proposals[number] for number in numbers])
+        parts = bench.parts(torch.arange(len(state.images)))
+        losses = torch.cat([torch.stack(bench.losses(wanted, part)) for part in parts], dim=1)
+    return [float(mean) for mean in losses.double().mean(dim=1)]
 
 
 def choices(chosen: argparse.Namespace) -> None:
@@ -195,8 +194,9 @@ def choices(chosen: argparse.Namespace) -> None:
     ratios, exact_ratios, pass_ratios, apart = [], [], [], 0.0
     for _ in range(chosen.states):
         slow, passes, checked = naive(state, chosen.every)
-        first, gone, fast, _ = raced(state)
-        certain, middle, losses = exact(state, first.number, list(checked))
+        first, gone, fast = chosen_by(state, exactly=False)
+        certain, _, middle = chosen_by(state, exactly=True)
+        losses = full_losses(state, [first.number, *checked])
         proposals = state.proposer().proposals({})
         ratios.append(slow / fast)
         pass_ratios.append(passes / fast)
@@ -214,7 +214,7 @@ def choices(chosen: argparse.Namespace) -> None:
         )
         for _ in range(chosen.apart):
             state = state.without(gone)
-            _, gone, _, _ = raced(state)
+            _, gone, _ = chosen_by(state, exactly=False)
         state = state.without(gone)
     print(
         f"\nMedian: the naive evaluation takes {statistics.median(ratios):.1f} times as long as laasp "
@@ -232,31 +232,31 @@ def paths(chosen: argparse.Namespace) -> None:
     taken: Counter[str] = Counter()
     with at_work(state.model, CPU, state.images), ExitStack() as silent:
         bench = Bench(state.model, state.graph, state.images)
+        everything = bench.parts(torch.arange(len(state.images)))
         while macs_left(state.graph, bench.gone) > (1 - chosen.until) * state.whole:
             proposals = proposer.proposals(bench.gone)
-            contenders = state.contenders(bench, proposer)
+            contenders = state.contenders(bench, proposals)
             start = time.process_time()
-            race = best_of(bench, contenders, seed=len(above))
+            race = best_of(bench, contenders)
             middle = time.process_time()
             certain = best_of(bench, contenders, exact=True, expected=race.losses)
             slow.append(time.process_time() - middle)
             fast.append(middle - start)
             images.append(race.images)
-            if race.number == certain.number:
-                above.append(0.0)
-            else:
-                parts = bench.parts(torch.arange(len(state.images)))
-                found = [bench.losses([contenders[race.number]], part)[0] for part in parts]
-                above.append(float(torch.cat(found).double().mean()) / certain.losses[certain.number] - 1)
+            above.append(0.0)
+            if race.number != certain.number:
+                found = [bench.losses([contenders[race.number]], part)[0] for part in everything]
+                above[-1] = float(torch.cat(found).double().mean()) / certain.losses[certain.number] - 1
             taken[proposals[certain.number].criteria[0]] += 1
             silent.enter_context(bench.leaving(contenders[certain.number]))
     differ = [each for each in above if each > 0]
     print(
         f"{len(above)} choices on {len(state.images)} images until {chosen.until:.0%} of the MACs are gone: "
         f"{len(above) - len(differ)} are the exact ones. Where they differ the loss is "
-        f"{100 * max(differ, default=0.0):.2f} % above the lowest at most. The race sees "
-        f"{statistics.mean(images) / len(state.images):.0%} of the images on average; an exact choice takes "
-        f"{statistics.median(s / f for s, f in zip(slow, fast, strict=True)):.1f} times as long (median). "
+        f"{100 * max(differ, default=0.0):.2f} % above the lowest at most. The race ends after "
+        f"{statistics.mean(images) / len(state.images):.0%} of the images on average; an exact choice with "
+        f"the winner as its guess takes {statistics.median(s / f for s, f in zip(slow, fast, strict=True)):.1f} "
+        "times as long (median). "
         f"Criteria of the choices: {', '.join(f'{name} {count}' for name, count in taken.most_common())}."
     )
 

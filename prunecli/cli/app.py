@@ -47,8 +47,8 @@ class PrunecliGroup(TyperGroup):
         write_examples(self.epilog, formatter)
 
 
-def application() -> typer.Typer:
-    """The whole command line; importing it loads neither torch nor rich."""
+def application(only: str | None = None) -> typer.Typer:
+    """The whole command line, or the one command `only`; importing it loads neither torch nor rich."""
     app = typer.Typer(
         name="prunecli",
         cls=PrunecliGroup,
@@ -59,7 +59,7 @@ def application() -> typer.Typer:
         suggest_commands=False,
     )
     app.callback()(prunecli)
-    for name in COMMANDS:
+    for name in COMMANDS if only is None else (only,):
         module: Any = importlib.import_module(f"prunecli.cli.commands.{name}")
         function = gathered(getattr(module, name))
         app.command(name, cls=PrunecliCommand, epilog=module.EXAMPLES)(function)

@@ -19,7 +19,7 @@ import typer
 
 from prunecli import interruption, processes
 from prunecli.cli import output, streams
-from prunecli.cli.app import application
+from prunecli.cli.app import COMMANDS, application
 from prunecli.cli.command import Session
 from prunecli.cli.failures import Terminated, describe
 from prunecli.errors import GateNotMet, InputRefused, Interrupted, WrongUse
@@ -36,7 +36,7 @@ _VERBOSE = re.compile(r"--verbose|-q*v[qv]*")
 def run(arguments: Sequence[str]) -> int:
     """Run `prunecli` with `arguments`; the exit code is one of the table in the documentation."""
     _steady_streams()
-    group = typer.main.get_command(application())
+    group = typer.main.get_command(application(_command(arguments)))
     if os.environ.get(_COMPLETION):
         group.main(list(arguments), prog_name="prunecli", complete_var=_COMPLETION)
         return 0
@@ -53,6 +53,12 @@ def run(arguments: Sequence[str]) -> int:
                 streams.abandon()
             code = _told(error, verbose=session.verbose)
     return code
+
+
+def _command(arguments: Sequence[str]) -> str | None:
+    """The command that is called: the options of the others need not be made. None where any may be meant."""
+    first = next(iter(arguments), None)
+    return first if first in COMMANDS and not os.environ.get(_COMPLETION) else None
 
 
 def _shared(arguments: Sequence[str]) -> bool:

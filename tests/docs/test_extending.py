@@ -52,6 +52,7 @@ def test_every_example_is_tested():
         "Your own images, without a package",
         "An architecture source",
         "A strategy",
+        "A strategy of known parts",
     }
 
 

@@ -36,7 +36,7 @@ def test_what_is_said_to_be_missing_is_missing():
     from prunecli.cli.app import COMMANDS
 
     text = PAGE.read_text(encoding="utf-8")
-    (line,) = re.findall(r"There is no `sweep`.*", text)
+    (line,) = re.findall(r"There is no `sensitivity`.*", text)
     commands = set(re.findall(r"`(\w+)`", line.partition(";")[0]))
-    assert commands == {"sweep", "sensitivity", "check", "diff"}
+    assert commands == {"sensitivity", "check", "diff"}
     assert not commands & set(COMMANDS)

@@ -50,19 +50,15 @@ def finished(*further: str, folder: Path) -> dict[str, object]:
 
 def runs_of(folder: Path) -> Counter[tuple[object, ...]]:
     """How often each seed of each point was run, by the journal itself."""
-    points: dict[int, dict[str, object]] = {}
+    points: list[tuple[int, ...]] = []
     found: Counter[tuple[object, ...]] = Counter()
     for line in (folder / "shared.journal").read_text().splitlines():
         entry = json.loads(line)
-        if entry["op_code"] == 5:  # a value of a trial
-            values = json.loads(entry["distribution"])["attributes"]["choices"]
-            point = points.setdefault(entry["trial_id"], {})
-            point[entry["param_name"]] = values[int(entry["param_value_internal"])]
-        elif entry["op_code"] == 8:  # something written on a trial
-            for key in entry["user_attr"]:
-                if key.startswith("run "):
-                    point = points[entry["trial_id"]]
-                    found[point["ratio"], point["criterion"], key] += 1
+        if entry["op_code"] == 4:  # a trial is made, with the runs of a dead one where there was one
+            points.append(tuple(entry["params"].values()))
+        elif entry["op_code"] == 8:  # something is written on a trial
+            names = [name for name in entry["user_attr"] if name.startswith("run ")]
+            found.update((*points[entry["trial_id"]], name) for name in names)
     return found
 
 

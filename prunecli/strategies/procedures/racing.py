@@ -13,8 +13,8 @@ estimate the difference over all images and its standard error. Who has D > `MAR
 taken at `FIRST_LOOK` images and whenever there are `GROWTH` times as many. Who does not differ from the
 leader on any of `SAME_FROM` images or more counts as equal. Who is left after all images is compared exactly.
 
-**Exactly.** All see all images but for those whose losses, none of which is negative, already add up to more
-than another's do in all.
+**Exactly.** Who is expected to win sees all images. The others see them by its falling losses, until theirs,
+none of which is negative, add up to more than its do in all.
 
 Losses that differ by less than a millionth are equal, and of equal ones the first wins: the order in which
 sums are rounded does not decide.
@@ -68,9 +68,11 @@ def best_of(
 ) -> Best:
     """The contender with the lowest mean loss on the images of the bench.
 
-    `expected` losses say which is likely to win; they change how long it takes and nothing else.
+    `expected` losses, those of the step before say, tell who is likely to win: an exact choice is faster so.
     """
-    found = _exactly(bench, contenders, expected) if exact else _raced(bench, contenders, seed)
+    if len(contenders) == 1:
+        return Best(number=0, images=0, losses=(float(np.inf),))
+    found = _exactly(bench, contenders, expected, seed) if exact else _raced(bench, contenders, seed)
     processes = current()
     if processes.count == 1:
         return found
@@ -80,8 +82,6 @@ def best_of(
 
 
 def _raced(bench: Bench, contenders: Sequence[Contender], seed: int) -> Best:
-    if len(contenders) == 1:
-        return Best(number=0, images=0, losses=(float(np.inf),))
     race = Race(len(contenders), bench.losses_now, seed=seed)
     while not race.over:
         places = race.next_places()
@@ -91,9 +91,11 @@ def _raced(bench: Bench, contenders: Sequence[Contender], seed: int) -> Best:
     return Best(number=race.leader(), images=race.seen, losses=tuple(race.means().tolist()))
 
 
-def _exactly(bench: Bench, contenders: Sequence[Contender], expected: Sequence[float]) -> Best:
+def _exactly(bench: Bench, contenders: Sequence[Contender], expected: Sequence[float], seed: int) -> Best:
     everyone = range(len(contenders))
-    guess = min(everyone, key=lambda n: expected[n] if n < len(expected) else 0.0)
+    if not any(np.isfinite(expected)):
+        expected = _first_look(bench, contenders, seed)
+    guess = int(np.argmin(expected))
     order = torch.arange(len(bench.images))
     known = np.concatenate(
         [_measured(bench, contenders, [guess], part)[guess] for part in bench.parts(order)]
@@ -110,6 +112,14 @@ def _exactly(bench: Bench, contenders: Sequence[Contender], expected: Sequence[f
         alive = [number for number in alive if totals[number] <= bound]
     best = _first_of_lowest(totals, [guess, *alive])
     return Best(number=best, images=len(known), losses=tuple((totals / np.maximum(seen, 1)).tolist()))
+
+
+def _first_look(bench: Bench, contenders: Sequence[Contender], seed: int) -> list[float]:
+    """Estimated mean losses of all contenders on few images."""
+    race = Race(len(contenders), bench.losses_now, seed=seed)
+    for part in bench.parts(torch.from_numpy(race.next_places())):
+        race.see(part.numpy(), _measured(bench, contenders, race.alive, part))
+    return [float(mean) for mean in race.means()]
 
 
 def _measured(

@@ -185,7 +185,8 @@ def test_the_exact_choice_is_that_of_the_naive_evaluation(network):
             assert found == pytest.approx(expected, rel=1e-9)
             best = best_of(bench, contenders, exact=True, expected=expected[::-1])
             assert expected[best.number] == pytest.approx(min(expected), rel=1e-9)
-            assert best.losses[best.number] == pytest.approx(min(expected), rel=1e-9)
+            if len(contenders) > 1:  # the only one is taken unmeasured
+                assert best.losses[best.number] == pytest.approx(min(expected), rel=1e-9)
             if ways[proposals[best.number].group] is Way.CUT:
                 break  # from here on it must really be cut
             silent.enter_context(bench.leaving(contenders[best.number]))

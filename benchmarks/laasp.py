@@ -250,12 +250,13 @@ def paths(chosen: argparse.Namespace) -> None:
             taken[proposals[certain.number].criteria[0]] += 1
             silent.enter_context(bench.leaving(contenders[certain.number]))
     differ = [each for each in above if each > 0]
+    times = statistics.median(s / f for s, f in zip(slow, fast, strict=True))
     print(
         f"{len(above)} choices on {len(state.images)} images until {chosen.until:.0%} of the MACs are gone: "
         f"{len(above) - len(differ)} are the exact ones. Where they differ the loss is "
         f"{100 * max(differ, default=0.0):.2f} % above the lowest at most. The race ends after "
         f"{statistics.mean(images) / len(state.images):.0%} of the images on average; an exact choice with "
-        f"the winner as its guess takes {statistics.median(s / f for s, f in zip(slow, fast, strict=True)):.1f} "
+        f"the winner as its guess takes {longer:.1f} "
         "times as long (median). "
         f"Criteria of the choices: {', '.join(f'{name} {count}' for name, count in taken.most_common())}."
     )

@@ -46,7 +46,7 @@ SHORTCOMINGS = """\
 - **The images are strong JPEG copies**, so accuracies lie below the published ones, and both networks are
   small.
 - **One rate for all.** No way had its own rate searched.
-- **Batch norms at the end** were measured again after every cut, which costs hfp two points. Since these runs a
+- **Batch norms** were measured again at the end of every run, which costs hfp two points. Since then a
   network that was trained along the way keeps the numbers that its validation part prefers.
 """
 

@@ -81,8 +81,11 @@ class Contender:
 
     group: str
     channels: tuple[int, ...]
-    way: Way = Way.SILENT
-    places: list[tuple[Tensor, int, Tensor]] = field(default_factory=list)
+    way: Way
+    places: Sequence[tuple[Tensor, int, Tensor]]
+    """(parameter, axis, positions) wherever their removal would cut."""
+    filters: Mapping[str, Tensor]
+    """Layer → which of its filters make them."""
     cut: list[nn.Module] = field(default_factory=list)
     """The copy without them, once it was made."""
 
@@ -96,6 +99,7 @@ class Bench:
         self.images = images
         self.gone: dict[str, tuple[int, ...]] = {}
         self._scene = Scene(model, graph, len(images))
+        self._parameters = dict(model.named_parameters())
         self._dtype = floating_dtype(model)
         self._together: int | None = None
 
@@ -105,8 +109,28 @@ class Bench:
         return self._scene.device
 
     def contender(self, group: str, channels: tuple[int, ...], way: Way) -> Contender:
-        """What is to be tried, with the places in the network's parameters."""
-        return Contender(group, channels, way, self._places({group: channels}))
+        """What is to be tried, with its places in the network."""
+        marked = self.graph.marked({group: channels})
+        gone: dict[tuple[str, int], Tensor] = {}
+        for tensor, axis in self.graph.origins:
+            at = np.flatnonzero(self.graph.removed_from(tensor, axis, marked))
+            if at.size:
+                gone[tensor, axis] = torch.from_numpy(at).to(self.device)
+        return Contender(
+            group,
+            channels,
+            way,
+            places=[
+                (self._parameters[name].detach(), axis, at)
+                for (name, axis), at in gone.items()
+                if name in self._parameters
+            ],
+            filters={
+                layer.name: gone[layer.weight, layer.filter_axis]
+                for layer in self.graph.layers
+                if (layer.weight, layer.filter_axis) in gone
+            },
+        )
 
     @contextmanager
     def silent(self, contender: Contender) -> Iterator[None]:
@@ -203,7 +227,10 @@ class Bench:
         """By one recorded pass, taken up for each; the latest maps first, as the recording wants."""
         recording = Recording(self._scene, classify, images, labels)
         order = {layer: number for number, layer in enumerate(recording.layers)}
-        starts = [(self._start(each, order), each) for each in contenders]
+        if any(layer not in order for each in contenders for layer in each.filters):
+            raise OtherPath("not all maps of these layers were recorded")
+        # Of the layers that make a contender's channels, the one whose map comes first in a pass.
+        starts = [(max(each.filters, key=order.__getitem__), each) for each in contenders]
         return {
             id(each): self._from(recording, layer, each)
             for layer, each in sorted(starts, key=lambda start: order[start[0]])
@@ -211,43 +238,11 @@ class Bench:
 
     def _from(self, recording: Recording, layer: str, contender: Contender) -> Tensor:
         """From the feature maps of `layer` on."""
-        found = self._scene.layers[layer]
-        gone = self._removed(found.weight, found.filter_axis, {contender.group: contender.channels})
-        values = torch.ones(found.channels, dtype=self._dtype, device=self.device)
-        values[torch.from_numpy(gone).to(self.device)] = 0
+        values = torch.ones(self._scene.layers[layer].channels, dtype=self._dtype, device=self.device)
+        values[contender.filters[layer]] = 0
         gate = gate_of(values, self._scene.places[layer][0].axis)
         with self.silent(contender):
             return recording.run(layer, gate, lambda losses: losses.each)
-
-    def _start(self, contender: Contender, order: Mapping[str, int]) -> str:
-        """The layer that makes the contender's channels and whose map comes first in a pass.
-
-        Raises OtherPath when the maps of one of its layers were not recorded.
-        """
-        chosen = {contender.group: contender.channels}
-        makers = [
-            layer.name
-            for layer in self.graph.layers
-            if (layer.weight, layer.filter_axis) in self.graph.origins
-            and self._removed(layer.weight, layer.filter_axis, chosen).size
-        ]
-        if not makers or any(name not in order for name in makers):
-            raise OtherPath(f"{contender.group}: not all maps were recorded")
-        return max(makers, key=order.__getitem__)
-
-    def _places(self, chosen: Removed) -> list[tuple[Tensor, int, Tensor]]:
-        """(tensor, axis, positions) wherever the removal of the channels would cut a parameter."""
-        parameters = dict(self.model.named_parameters())
-        places = []
-        for name, axis in self.graph.origins:
-            gone = self._removed(name, axis, chosen) if name in parameters else np.zeros(0)
-            if gone.size:
-                tensor = parameters[name].detach()
-                places.append((tensor, axis, torch.from_numpy(gone).to(tensor.device)))
-        return places
-
-    def _removed(self, tensor: str, axis: int, chosen: Removed) -> NDArray[np.int64]:
-        return np.flatnonzero(self.graph.removed_from(tensor, axis, self.graph.marked(chosen)))
 
     def _taken(self, places: Tensor) -> tuple[Tensor, Tensor]:
         return self.images.taken(places, device=self.device, dtype=self._dtype)

@@ -250,7 +250,7 @@ def paths(chosen: argparse.Namespace) -> None:
             taken[proposals[certain.number].criteria[0]] += 1
             silent.enter_context(bench.leaving(contenders[certain.number]))
     differ = [each for each in above if each > 0]
-    times = statistics.median(s / f for s, f in zip(slow, fast, strict=True))
+    longer = statistics.median(s / f for s, f in zip(slow, fast, strict=True))
     print(
         f"{len(above)} choices on {len(state.images)} images until {chosen.until:.0%} of the MACs are gone: "
         f"{len(above) - len(differ)} are the exact ones. Where they differ the loss is "

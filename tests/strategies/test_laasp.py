@@ -186,7 +186,6 @@ def test_the_exact_choice_is_that_of_the_naive_evaluation(network):
             best = best_of(bench, contenders, exact=True, expected=expected[::-1])
             assert expected[best.number] == pytest.approx(min(expected), rel=1e-9)
             if len(contenders) > 1:  # the only one is taken unmeasured
-                if len(proposals) > 1:
                 assert best.losses[best.number] == pytest.approx(min(expected), rel=1e-9)
             if ways[proposals[best.number].group] is Way.CUT:
                 break  # from here on it must really be cut

@@ -33,6 +33,13 @@ prunecli catalog criteria
 class PrunecliGroup(TyperGroup):
     """The commands, with plain help."""
 
+    def every_command(self) -> dict[str, Any]:
+        """All commands by name, those that were not made for this call too."""
+        if len(self.commands) < len(COMMANDS):
+            whole: Any = typer.main.get_command(application())
+            return dict(whole.commands)
+        return dict(self.commands)
+
     def get_params(self, ctx: Context) -> list[Parameter]:
         """The parameters, --help among them, each with its own parser."""
         return coerce_plainly(super().get_params(ctx))

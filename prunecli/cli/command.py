@@ -40,7 +40,8 @@ class PrunecliCommand(TyperCommand):
         found = configuration.NOTHING
         if not ctx.resilient_parsing and not set(args) & set(ctx.help_option_names):
             found = configuration.find()
-            configuration.check(found, _siblings(ctx))
+            if found.values:  # else the options of the other commands need not be made
+                configuration.check(found, _siblings(ctx))
             ctx.default_map = configuration.defaults(found, self.params)
         try:
             rest = super().parse_args(ctx, args)
@@ -77,7 +78,8 @@ def source(ctx: Context, name: str) -> str:
 
 def _siblings(ctx: Context) -> list[Parameter]:
     """The parameters of all commands: a configuration serves them all."""
-    commands = getattr(ctx.parent.command, "commands", {}) if ctx.parent else {}
+    every = getattr(ctx.parent.command, "every_command", None) if ctx.parent else None
+    commands = {} if every is None else every()
     return [param for command in commands.values() for param in command.params]
 
 

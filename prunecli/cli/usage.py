@@ -40,11 +40,9 @@ def _unknown_option(given: str, context: Context | None, path: str) -> list[str]
     if near:
         lines.append(f"did you mean {near!r}?")
     parent = context.parent if context is not None else None
-    others = [
-        name
-        for name, command in getattr(getattr(parent, "command", None), "commands", {}).items()
-        if given in _options(command)
-    ]
+    every = getattr(getattr(parent, "command", None), "every_command", None)
+    commands = {} if every is None else every()
+    others = [name for name, command in commands.items() if given in _options(command)]
     if others:
         lines.append(f"{given} belongs to: {', '.join(others)}")
     return lines

@@ -117,7 +117,7 @@ class State:
     def without(self, gone: Removed) -> State:
         """The state after a cut."""
         cut = carry_out(make_plan(self.graph, gone).plan, copy.deepcopy(self.model))
-        return replace(self, model=cut, graph=build_graph(cut, self.graph.input_shape))
+        return replace(self, model=cut, graph=build_graph(cut, self.graph.calling.inputs[0].shape))
 
 
 def naive(state: State, every: int) -> tuple[float, float, dict[int, float]]:

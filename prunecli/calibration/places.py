@@ -18,7 +18,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from prunecli.graph.channel_graph import ChannelGraph
-from prunecli.graph.tracing import example_inputs
 
 CONVOLUTIONS = {
     name + str(dimensions) + "d" for name in ("conv", "conv_transpose") for dimensions in (1, 2, 3)
@@ -114,7 +113,7 @@ def find_places(graph: ChannelGraph) -> dict[str, tuple[Place, ...]]:
     was_training = model.training
     try:
         with torch.no_grad(), recorder:
-            model.eval()(*example_inputs(model, graph.input_shape, batch=MANY_IMAGES))
+            graph.calling.run(model.eval(), graph.calling.empty(model, batch=MANY_IMAGES))
     finally:
         model.train(was_training)
     named = layer_weights(graph, model)

@@ -98,16 +98,25 @@ def _slopes(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The slopes of log R: x · ∂ log R/∂x for an input x of equal numbers, and ∂ log R/∂w by parameter."""
     device = next(iter(parameters.values())).device
-    given = torch.full((1, *scene.graph.input_shape), scale, dtype=torch.float64, device=device)
-    given.requires_grad_(True)
+    calling = scene.graph.calling
+    given = [
+        torch.full((1, *each.shape), scale, dtype=torch.float64, device=device, requires_grad=True)
+        if each.below is None
+        else torch.zeros((1, *each.shape), dtype=torch.int64, device=device)
+        for each in calling.inputs
+    ]
     with torch.enable_grad():
         with _Open():
-            outputs = network(given.clone())
+            outputs = calling.run(network, [each.clone() for each in given])
         leaves = [each for each in pytree.tree_leaves(outputs) if isinstance(each, Tensor)]
         logarithm = torch.stack([each.sum() for each in leaves if each.is_floating_point()]).sum().log()
-        wanted = [given, *parameters.values()]
-        into, *found = torch.autograd.grad(logarithm, wanted, materialize_grads=True)
-    return (given.detach() * into).sum(), dict(zip(parameters, found, strict=True))
+        numbers = [each for each in given if each.is_floating_point()]
+        wanted = [*numbers, *parameters.values()]
+        found = torch.autograd.grad(logarithm, wanted, materialize_grads=True)
+    into = torch.zeros((), dtype=torch.float64, device=device)
+    for each, slope in zip(numbers, found, strict=False):
+        into += (each.detach() * slope).sum()
+    return into, dict(zip(parameters, found[len(numbers) :], strict=True))
 
 
 class _Flows:

@@ -18,6 +18,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
 from prunecli.errors import InputRefused
+from prunecli.graph.calling import calling_of
+from prunecli.graph.inputs import Calling, Input, weights_type
 from prunecli.graph.meta import meta_copy
 
 T = TypeVar("T")
@@ -53,9 +55,11 @@ def with_a_copy(
     forward pass fails on both devices.
     """
     shape = (1, *input_shape)
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    given = torch.zeros(shape, dtype=dtype) if inputs is None else inputs
+    calling = calling_of(model, input_shape)
+    if calling.parts is not None:  # the cost is that of the whole network
+        calling = Calling((Input(tuple(input_shape)),))
     try:
+        given = _given(calling, calling.empty(model, batch=1)) if inputs is None else inputs
         return action(_call(meta_copy(model), given, device="meta")), None
     except Exception as failure:  # whatever a model raises where values are asked for
         if _has_no_values(model):
@@ -63,12 +67,19 @@ def with_a_copy(
         why = _first_line(failure)
     try:
         if inputs is None:
-            given = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+            generator = torch.Generator().manual_seed(0)
+            drawn = calling.random(generator, weights_type(model), batch=1)
+            given = _given(calling, [each.abs() for each in drawn])  # as pictures are: none is negative
         with _attention_as_products():
             found = action(_call(copy.deepcopy(model).cpu(), given, device="cpu"))
     except Exception as failure:
         raise _refusal(shape, inputs, failure) from failure
     return found, f"run on the CPU on one random input: the meta device refused ({why})"
+
+
+def _given(calling: Calling, tensors: Sequence[Tensor]) -> Inputs:
+    args, kwargs = calling.arguments(tensors)
+    return kwargs or args
 
 
 def _call(model: nn.Module, given: Inputs, *, device: str) -> Call:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from prunecli.errors import InputRefused
+from prunecli.graph.calling import calling_of
 from prunecli.graph.groups import ChannelGroup, form_groups
+from prunecli.graph.inputs import Calling
 from prunecli.graph.labels import Axis, removed_positions
 from prunecli.graph.layers import Layer, find_layers
 from prunecli.graph.meta import meta_copy
 from prunecli.graph.propagation import Origin, Propagation, propagate
-from prunecli.graph.tracing import Trace, example_inputs, record
+from prunecli.graph.tracing import Trace, record
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,7 @@ class ChannelGraph:
     """What a trace says about channels. `model` is a meta copy: shapes only."""
 
     model: nn.Module
-    input_shape: tuple[int, ...]
+    calling: Calling
     traces: tuple[Trace, ...]  # inference first, then training
     layers: tuple[Layer, ...]
     groups: tuple[ChannelGroup, ...]
@@ -61,10 +63,11 @@ def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
     known too. Raises InputRefused when the inference path cannot run on the meta device.
     """
     shadow = meta_copy(model)
+    calling = calling_of(shadow, input_shape)
     try:
         with torch.no_grad():
-            shadow.eval()(*example_inputs(shadow, input_shape))  # what a first call prepares is no part of it
-        traces = [record(shadow, example_inputs(shadow, input_shape))]
+            calling.run(shadow.eval(), calling.empty(shadow))  # what a first call prepares is no part of it
+        traces = [record(shadow, calling.empty(shadow), run=calling.run)]
     except Exception as error:
         shape = "x".join(str(size) for size in input_shape)
         raise InputRefused(
@@ -72,14 +75,14 @@ def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
             hints=["give the shape of one input without the batch: --input-shape 3x224x224"],
         ) from error
     with suppress(Exception):  # training paths may ask for targets; then only inference is known
-        traces.append(record(shadow, example_inputs(shadow, input_shape), training=True))
+        traces.append(record(shadow, calling.empty(shadow), run=calling.run, training=True))
     shapes = {name: tuple(t.shape) for name, t in [*shadow.named_parameters(), *shadow.named_buffers()]}
     propagation = propagate(traces, shapes)
     layers = find_layers(shadow, traces)
     groups = form_groups(
         propagation.origins, layers, propagation.reasons, _forward_order(traces), propagation.count
     )
-    return ChannelGraph(shadow, tuple(input_shape), tuple(traces), layers, groups, propagation)
+    return ChannelGraph(shadow, calling, tuple(traces), layers, groups, propagation)
 
 
 def first_line(error: BaseException) -> str:

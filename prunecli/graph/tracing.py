@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from prunecli.graph.inputs import Run
+
 OnOperation = Callable[["Operation"], None]
 
 
@@ -156,16 +158,19 @@ def tensor_names(model: nn.Module) -> dict[int, str]:
     return names
 
 
-def example_inputs(model: nn.Module, input_shape: Sequence[int], *, batch: int = 2) -> tuple[Tensor, ...]:
-    """Meta inputs of the given shape, without the batch dimension, in the type of the model's weights."""
-    dtypes = (p.dtype for p in model.parameters() if p.is_floating_point())
-    return (torch.empty((batch, *input_shape), dtype=next(dtypes, torch.float32), device="meta"),)
+def _call(model: nn.Module, inputs: Sequence[Tensor]) -> Any:
+    return model(*inputs)
 
 
 def record(
-    model: nn.Module, inputs: Sequence[Tensor], *, training: bool = False, before: OnOperation | None = None
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    *,
+    run: Run = _call,
+    training: bool = False,
+    before: OnOperation | None = None,
 ) -> Trace:
-    """Run `model` once on `inputs` and return what it did; model and inputs lie on the same device.
+    """Call `model` once with `inputs` and return what it did; model and inputs lie on the same device.
 
     Raises whatever the forward raises.
     """
@@ -174,7 +179,7 @@ def record(
     model.train(training)
     try:
         with torch.no_grad(), recorder.watching(model), recorder:
-            result = model(*inputs)
+            result = run(model, inputs)
     finally:
         for path, module in model.named_modules():
             module.training = was_training[path]

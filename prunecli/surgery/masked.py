@@ -193,4 +193,4 @@ def run_masked(
     The model is in the mode of the graph's trace number `trace`.
     """
     with torch.no_grad(), MaskedRun(graph, model, marked, trace=trace):
-        return model(*inputs)
+        return graph.calling.run(model, inputs)

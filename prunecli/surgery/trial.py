@@ -14,7 +14,7 @@ from prunecli.graph.channel_graph import ChannelGraph, first_line
 from prunecli.graph.labels import Axis, kept_count
 from prunecli.graph.meta import meta_copy
 from prunecli.graph.propagation import Literal
-from prunecli.graph.tracing import Operation, TensorRef, Trace, example_inputs, record
+from prunecli.graph.tracing import Operation, TensorRef, Trace, record
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.plan import Plan
 
@@ -110,7 +110,11 @@ def _run(
     cut = carry_out(plan, meta_copy(graph.model))
     try:
         ran = record(
-            cut, example_inputs(cut, graph.input_shape), training=trace.training, before=watch.before
+            cut,
+            graph.calling.empty(cut),
+            run=graph.calling.run,
+            training=trace.training,
+            before=watch.before,
         )
     except _Stop:
         return watch.found

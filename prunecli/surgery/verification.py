@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -80,27 +80,34 @@ def verify(
     marked = graph.marked(removed)
     generator = torch.Generator().manual_seed(seed)
     batch = graph.traces[0].inputs[0].shape[0]  # the same shapes as in the trace
-    x = torch.randn((batch, *graph.input_shape), generator=generator, dtype=torch.float64)
+    inputs = graph.calling.random(generator, torch.float64, batch=batch)
     whole, small = (copy.deepcopy(model).cpu().double() for model in (original, cut))
     worst_abs, worst_rel, tolerance = 0.0, 0.0, TOLERANCE
     for number, trace in enumerate(graph.traces):
         for model in (whole, small):
             _set_mode(model, training=trace.training)
 
-        def masked(x: Tensor, number: int = number) -> list[Tensor]:
+        def masked(inputs: Sequence[Tensor], number: int = number) -> list[Tensor]:
             torch.manual_seed(seed)  # all draw the same numbers where a branch is dropped at random
-            return _outputs(run_masked(graph, whole, (x,), marked, trace=number))
+            return _outputs(run_masked(graph, whole, inputs, marked, trace=number))
 
         with _plain_attention(), torch.random.fork_rng(devices=[]), torch.no_grad(), KeepAll():
-            expected = masked(x)
+            expected = masked(inputs)
             torch.manual_seed(seed)
-            absolute, relative = _difference(expected, _outputs(small(x)))
+            absolute, relative = _difference(expected, _outputs(graph.calling.run(small, inputs)))
             if TOLERANCE < relative < HIGHEST_TOLERANCE:
-                nudged = masked(x * (1 + torch.finfo(x.dtype).eps * torch.randn_like(x)))
+                nudged = masked([_nudged(each) for each in inputs])
                 amplified = ROUNDING_MARGIN * _difference(expected, nudged)[1]
                 tolerance = max(tolerance, min(amplified, HIGHEST_TOLERANCE))
         worst_abs, worst_rel = max(worst_abs, absolute), max(worst_rel, relative)
     return Verification(METHOD, worst_abs, worst_rel, tolerance, bool(worst_rel <= tolerance))
+
+
+def _nudged(given: Tensor) -> Tensor:
+    """The input with its last bit changed; ids stay."""
+    if not given.is_floating_point():
+        return given
+    return given * (1 + torch.finfo(given.dtype).eps * torch.randn_like(given))
 
 
 def _difference(expected: list[Tensor], found: list[Tensor]) -> tuple[float, float]:

@@ -82,7 +82,7 @@ def test_a_residual_network_one_weight_at_a_time():
     slices = [("stem.weight", 0), ("outer.weight", 0), ("inner.weight", 1), ("head.linear.weight", 1)]
     expected = sum(carried(name, index[name].select(axis, 3).flatten().tolist()) for name, axis in slices)
     assert found["stem"][3].item() == pytest.approx(expected / float(whole), rel=1e-5)
-    assert scene.graph.input_shape == (3, 8, 8)
+    assert scene.graph.calling.inputs[0].shape == (3, 8, 8)
 
 
 def test_a_batch_norm_is_its_scale():

@@ -6,12 +6,13 @@ import pytest
 from networks import Plain, TrainingBranch
 
 from prunecli.graph.meta import meta_copy
-from prunecli.graph.tracing import example_inputs, record
+from prunecli.graph.inputs import Calling, Input
+from prunecli.graph.tracing import record
 
 
 def traced(model, **kwargs):
     shadow = meta_copy(model)
-    return record(shadow, example_inputs(shadow, (3, 8, 8)), **kwargs)
+    return record(shadow, Calling((Input((3, 8, 8)),)).empty(shadow), **kwargs)
 
 
 def test_operations_come_in_order_with_their_modules_and_parameters():
@@ -27,7 +28,7 @@ def test_operations_come_in_order_with_their_modules_and_parameters():
 def test_modes_are_put_back():
     model = meta_copy(Plain()).eval()
     model.bn1.train()
-    record(model, example_inputs(model, (3, 8, 8)), training=True)
+    record(model, Calling((Input((3, 8, 8)),)).empty(model), training=True)
     assert not model.training
     assert model.bn1.training
 

@@ -51,6 +51,17 @@ def grid_sampler(operation: Operation, flow: Flow) -> None:
     flow.assign(output, [axes[0], axes[1], *(fixed(size) for size in output.shape[2:])])
 
 
+@coupling_rule("torchvision.roi_align")
+def pooled_regions(operation: Operation, flow: Flow) -> None:
+    """Maps (N, C, H, W) and regions (R, 5) → (R, C, h, w): channels pass."""
+    maps, regions = operation.tensors()
+    flow.protect(regions, "a region's place")
+    flow.protect(maps, "a pooled dimension", (0, 2, 3))
+    output = operation.outputs[0]
+    rows, channels, *spatial = output.shape
+    flow.assign(output, [fixed(rows), flow.axes(maps)[1], *(fixed(size) for size in spatial)])
+
+
 @coupling_rule("aten.pixel_shuffle", "aten.pixel_unshuffle")
 def pixel_shuffle(operation: Operation, flow: Flow) -> None:
     """Channels are channels × factor²: only all of a channel's sub-pixels may go together."""

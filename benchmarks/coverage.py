@@ -119,7 +119,7 @@ def _randomise(model: Any) -> None:
             if not tensor.is_floating_point():
                 continue
             noise = torch.randn(tensor.shape, generator=generator)
-            if "running_var" in name or (tensor.dim() == 1 and "weight" in name):
+            if name.endswith("var") or (tensor.dim() == 1 and "weight" in name):
                 tensor.copy_(noise.abs() + 0.5)
             else:
                 fan_in = tensor[0].numel() if tensor.dim() > 1 else 4

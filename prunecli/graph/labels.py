@@ -37,12 +37,15 @@ def is_fixed(axis: Axis) -> bool:
 
 
 def merge(axes: Sequence[Axis]) -> Axis:
-    """The axis of a dimension that views `axes` as one, the first varying slowest."""
+    """The axis of a dimension that views `axes` as one, the first varying slowest.
+
+    A dimension of one is no factor: its position can only stay.
+    """
     sizes = [axis.shape[0] for axis in axes]
     columns = [
         np.tile(np.repeat(axis, math.prod(sizes[i + 1 :]), axis=0), (math.prod(sizes[:i]), 1))
         for i, axis in enumerate(axes)
-        if axis.shape[1]
+        if axis.shape[1] and (len(axis) > 1 or math.prod(sizes) == 1)
     ]
     return np.hstack(columns) if columns else fixed(math.prod(sizes))
 

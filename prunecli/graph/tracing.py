@@ -23,12 +23,13 @@ OnOperation = Callable[["Operation"], None]
 
 @dataclass(frozen=True)
 class TensorRef:
-    """A tensor of the trace: its number, its shape and type; `name` when it is a parameter or buffer."""
+    """A tensor of the trace: its number, shape, type and layout; `name` when it is a parameter or buffer."""
 
     number: int
     shape: tuple[int, ...]
     dtype: torch.dtype
     name: str | None = None
+    stride: tuple[int, ...] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         known = self._numbers.get(id(tensor))
         if known is not None:
             return known
-        made = TensorRef(len(self._alive), tuple(tensor.shape), tensor.dtype, self._names.get(id(tensor)))
+        made = TensorRef(
+            len(self._alive),
+            tuple(tensor.shape),
+            tensor.dtype,
+            self._names.get(id(tensor)),
+            tensor.stride() if tensor.layout == torch.strided else None,
+        )
         self._alive.append(tensor)
         self._numbers[id(tensor)] = made
         return made

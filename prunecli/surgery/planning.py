@@ -9,7 +9,7 @@ follows. What cannot be followed protects its channels, and the plan is made aga
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +56,7 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
         mismatch = try_out(graph, plan, marked)
         if mismatch is None:
             return Planned(plan, protected, found=bool(changes))
-        change = find_attribute(graph, mismatch)
-        if change is not None and (change.module, change.attribute) not in changes:
-            changes[change.module, change.attribute] = change
+        if _follow(graph, mismatch, marked, changes):
             followed += mismatch.axes
             continue
         guilty = _guilty(graph, chosen, mismatch, followed)
@@ -70,6 +68,36 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
         changes.clear()
         followed.clear()
     raise WorkFailed("the cut network does not run after many trials")
+
+
+def _follow(
+    graph: ChannelGraph,
+    mismatch: Mismatch,
+    marked: NDArray[np.bool_],
+    changes: dict[tuple[str, str], AttributeChange],
+) -> bool:
+    """Add the changes of attributes that a mismatch asks for; whether one was found that was not there."""
+    number = graph.traces.index(mismatch.trace)
+    for literal in mismatch.wanted:
+        new = False
+        for change in find_attribute(graph, number, literal, marked):
+            key = change.module, change.attribute
+            known = changes.get(key)
+            changes[key] = change if known is None else _joined(known, change)
+            new |= changes[key] != known
+        if new:
+            return True
+    return False
+
+
+def _joined(first: AttributeChange, second: AttributeChange) -> AttributeChange:
+    """One change of an attribute from two, which may concern different places of a tuple."""
+    if not (isinstance(first.after, tuple) and isinstance(first.before, tuple)):
+        return first
+    if not isinstance(second.after, tuple):
+        return first
+    places = zip(first.before, first.after, second.after, strict=True)
+    return replace(first, after=tuple(old if old != before else new for before, old, new in places))
 
 
 def plan_part(graph: ChannelGraph, whole: Planned, removed: Mapping[str, Iterable[int]]) -> Planned:

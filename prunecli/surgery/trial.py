@@ -23,16 +23,22 @@ from prunecli.surgery.plan import Plan
 class Mismatch:
     """Where the cut network's run parts from what the plan foresees.
 
-    `literal` is an integer argument that did not follow, `needed` what it should have been; both None
-    when the run failed or took another course for a reason that no argument shows.
+    `wanted` are integer arguments of the operation that did not follow; none when the run failed or took
+    another course for a reason that no argument shows.
     """
 
     trace: Trace
     operation: int
-    literal: Literal | None
-    needed: int | None
-    axes: tuple[Axis, ...]
     reason: str
+    wanted: tuple[Literal, ...] = ()
+
+    @property
+    def axes(self) -> list[Axis]:
+        """What the arguments count."""
+        return [literal.axis for literal in self.wanted]
+
+
+COPY = "aten.clone"  # what a view begins with where the layout asks for it
 
 
 class _Stop(Exception):
@@ -58,13 +64,13 @@ class _Watch:
         )
         if whole is None or whole.name != operation.name:
             reason = f"the forward takes another course in {self.trace.place_of(operation)!r}"
-            self.found = Mismatch(self.trace, operation.index, None, None, (), reason)
+            self.found = Mismatch(self.trace, operation.index, reason)
             raise _Stop
         for scale, expected in zip(_constants(operation), _constants(whole), strict=False):
             if scale != expected:
                 where = self.trace.place_of(whole)
                 reason = f"{where} computes with {scale:.6g} where the whole network has {expected:.6g}"
-                self.found = Mismatch(self.trace, operation.index, None, None, (), reason)
+                self.found = Mismatch(self.trace, operation.index, reason)
                 raise _Stop
         for literal in self._by_operation.get(operation.index, ()):
             value = argument(operation.args, literal.path)
@@ -74,8 +80,26 @@ class _Watch:
                 continue
             where = self.trace.place_of(whole)
             reason = f"{where} passes a fixed {value} to {whole.name} where {needed} would be left"
-            self.found = Mismatch(self.trace, operation.index, literal, needed, (literal.axis,), reason)
+            self.found = Mismatch(self.trace, operation.index, reason, (literal,))
             raise _Stop
+
+    def broken_off(self, error: Exception) -> Mismatch:
+        """The run ended in an error: in the operation reached, or before the next one could begin.
+
+        A view into sizes that do not fit fails before it is seen, so its sizes are looked up here.
+        """
+        last = len(self.trace.operations) - 1
+        coming = min(self.reached + 1, last)
+        while coming < last and self.trace.operations[coming].name == COPY:
+            coming += 1
+        wanted = tuple(
+            literal
+            for literal in self._by_operation.get(coming, ())
+            if kept_count(literal.axis, self.marked) != len(literal.axis)
+        )
+        at = coming if wanted else min(max(self.reached, 0), last)
+        where = self.trace.place_of(self.trace.operations[at])
+        return Mismatch(self.trace, at, f"{where} does not follow: {first_line(error)}", wanted)
 
 
 def _constants(operation: Operation) -> list[float]:
@@ -119,10 +143,7 @@ def _run(
     except _Stop:
         return watch.found
     except Exception as error:
-        operation = min(max(watch.reached, 0), len(trace.operations) - 1)
-        where = trace.place_of(trace.operations[operation])
-        reason = f"{where} does not follow: {first_line(error)}"
-        return Mismatch(trace, operation, None, None, (), reason)
+        return watch.broken_off(error)
     return _different_shape(graph, marked, number, ran)
 
 
@@ -130,7 +151,7 @@ def surroundings(graph: ChannelGraph, mismatch: Mismatch) -> Iterator[list[Axis]
     """Axes around a mismatch in growing circles: its own, its operation's, its callers' inputs."""
     number, trace = graph.traces.index(mismatch.trace), mismatch.trace
     operation = trace.operations[min(mismatch.operation, len(trace.operations) - 1)]
-    yield list(mismatch.axes)
+    yield mismatch.axes
     made = graph.propagation.outputs[number].get(operation.index, ())
     yield [*_axes_of(graph, number, operation.tensors()), *made]
     call = trace.calls[operation.call]
@@ -168,5 +189,5 @@ def _different_shape(
         if index >= len(ran.operations) or ran.operations[index].outputs[0].shape != foreseen:
             where = trace.place_of(trace.operations[index])
             reason = f"{where}: {trace.operations[index].name} gives another shape than foreseen"
-            return Mismatch(trace, index, None, None, (), reason)
+            return Mismatch(trace, index, reason)
     return None

@@ -91,7 +91,7 @@ def verify(
             torch.manual_seed(seed)  # all draw the same numbers where a branch is dropped at random
             return _outputs(run_masked(graph, whole, inputs, marked, trace=number))
 
-        with _plain_attention(), torch.random.fork_rng(devices=[]), torch.no_grad(), KeepAll():
+        with _in_double(), torch.random.fork_rng(devices=[]), torch.no_grad(), Exactly():
             expected = masked(inputs)
             torch.manual_seed(seed)
             absolute, relative = _difference(expected, _outputs(graph.calling.run(small, inputs)))
@@ -141,8 +141,12 @@ def _set_mode(model: nn.Module, *, training: bool) -> None:
             module.eval()
 
 
-class KeepAll(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Dropout that drops nothing, functional dropout too: the two networks would draw different numbers."""
+class Exactly(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """What would hide or fake a difference is taken out of a forward pass.
+
+    Dropout drops nothing, functional dropout too: the two networks would draw different numbers. Where the
+    forward asks for float32 it gets float64: rounding there would be all that the comparison shows.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -154,7 +158,10 @@ class KeepAll(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        kwargs = {
+            name: torch.float64 if value is torch.float32 else value for name, value in (kwargs or {}).items()
+        }
+        result = func(*args, **kwargs)
         name = str(func.overloadpacket)
         if name in {"aten.bernoulli", "aten.bernoulli_"}:
             result.fill_(1)
@@ -164,11 +171,13 @@ class KeepAll(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Without the fused attention paths, whose single operator hides the products inside."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
+def _in_double() -> Iterator[None]:
+    """Tensors that a forward makes are float64, and no fused attention hides the products inside."""
+    enabled, default = torch.backends.mha.get_fastpath_enabled(), torch.get_default_dtype()
     torch.backends.mha.set_fastpath_enabled(False)
+    torch.set_default_dtype(torch.float64)
     try:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
+        torch.set_default_dtype(default)

@@ -97,10 +97,17 @@ def test_a_label_tied_to_a_product_is_bound_to_it():
 
 def test_products_of_different_factors_are_pinned():
     space = LabelSpace()
-    two = merge([space.fresh(2), space.fresh(2)])
-    three = merge([two, space.fresh(1)])
+    two = merge([space.fresh(2), space.fresh(4)])
+    three = merge([space.fresh(2), space.fresh(2), space.fresh(2)])
     space.tie(two, three, "met")
-    assert {label for pin in space.pins for label in pin.labels.tolist()} == {1, 2, 3, 4, 5}
+    assert {label for pin in space.pins for label in pin.labels.tolist()} == set(range(1, 13))
+
+
+def test_a_dimension_of_one_is_no_factor():
+    space = LabelSpace()
+    channels = space.fresh(3)
+    assert merge([space.fresh(1), channels]).tolist() == channels.tolist()
+    assert merge([space.fresh(1), space.fresh(1)]).shape == (1, 2)
 
 
 def test_a_component_in_its_own_product_stays_whole():

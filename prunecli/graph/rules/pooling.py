@@ -58,7 +58,7 @@ def pooled_regions(operation: Operation, flow: Flow) -> None:
     flow.protect(regions, "a region's place")
     flow.protect(maps, "a pooled dimension", (0, 2, 3))
     output = operation.outputs[0]
-    rows, channels, *spatial = output.shape
+    rows, spatial = output.shape[0], output.shape[2:]
     flow.assign(output, [fixed(rows), flow.axes(maps)[1], *(fixed(size) for size in spatial)])
 
 

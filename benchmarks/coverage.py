@@ -1,11 +1,16 @@
 """Which architectures of a zoo are pruned and proved: one process a model, a JSON line each, resumable.
 
     python benchmarks/coverage.py --zoo torchvision            what is not in the results yet
+    python benchmarks/coverage.py --zoo torchvision --peer     torch-pruning 1.6.1 too, where installed
     python benchmarks/coverage.py --zoo torchvision --table    the table of what is there
 
 Each model gets random weights, batch-norm scales, shifts and statistics that hide no mistake, loses half of
-every prunable group, and is compared with the masked original in float64, in inference and training mode.
-"pruned" asks for at least 40 % fewer parameters.
+every prunable group, is compared with the masked original in float64, in inference and training mode, runs
+forward and backward, is written and opened again in a new process, and gives the same outputs there.
+
+"pruned" asks for all of that, for 80 % of the channels that are no inputs or outputs in prunable groups, and
+for 40 % fewer parameters, 25 % where the hidden width is the network's output or cannot go (heads and
+feed-forward widths only).
 """
 
 from __future__ import annotations
@@ -16,58 +21,21 @@ import json
 import logging
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from coverage_table import print_table, state_of
+from coverage_zoos import arguments_of, names_of, randomise
+
 RESULTS = Path(__file__).parent / "results"
 RATIO = 0.5
-ENOUGH = 0.4
+ENOUGH, ENOUGH_INSIDE, ENOUGH_CHANNELS = 0.4, 0.25, 0.8
 
 
-def names_of(zoo: str) -> list[str]:
-    """The zoo's architectures; of timm one small variant of each module."""
-    from prunecli.architectures import known_names
-
-    names = [name for name in known_names() if name.startswith(f"{zoo}/")]
-    return list(_one_a_module(names)) if zoo == "timm" else names
-
-
-def _one_a_module(names: list[str]) -> Iterator[str]:
-    from prunecli.torchvision_import import load_torchvision
-
-    load_torchvision()
-    from timm.models import model_entrypoint
-
-    small = [
-        "atto",
-        "femto",
-        "pico",
-        "nano",
-        "tiny",
-        "xxs",
-        "xs",
-        "050",
-        "s0",
-        "small",
-        "_s_",
-        "b0",
-        "18",
-        "26",
-        "_s",
-    ]
-    modules: dict[str, list[str]] = {}
-    for name in names:
-        modules.setdefault(model_entrypoint(name.partition("/")[2]).__module__, []).append(name)
-    for found in modules.values():
-        yield min(
-            found, key=lambda name: (next((i for i, s in enumerate(small) if s in name), 99), len(name))
-        )
-
-
-def try_one(name: str) -> dict[str, Any]:
+def try_one(name: str, *, peer: bool) -> dict[str, Any]:
     """Prune and prove one architecture in this process; the row of the results."""
     import torch
 
@@ -78,10 +46,10 @@ def try_one(name: str) -> dict[str, Any]:
     from prunecli.surgery.verification import verify
 
     torch.set_num_threads(1)
-    start = time.perf_counter()
-    architecture = resolve(name)
+    architecture = resolve(name, arguments=arguments_of(name))
     model = build(architecture)
-    _randomise(model)
+    randomise(model)
+    start = time.perf_counter()
     graph = build_graph(model, architecture.input_shape)
     traced = time.perf_counter()
     chosen = {group.name: range(0, 2 * (group.channels // 2), 2) for group in graph.prunable}
@@ -89,49 +57,143 @@ def try_one(name: str) -> dict[str, Any]:
     cut = carry_out(planned.plan, copy.deepcopy(model))
     done = time.perf_counter()
     removed = {group.name: group.removed for group in planned.plan.groups}
-    found = verify(graph, model, cut, removed)
+    found = verify(graph, model, cut, removed, scalings=planned.plan.scalings)
+    verified = time.perf_counter()
     before, after = (sum(p.numel() for p in each.parameters()) for each in (model, cut))
-    return {
+    row = {
         "name": name,
-        "pruned": found.equivalent and 1 - after / before >= ENOUGH,
         "equivalent": found.equivalent,
         "error": found.max_rel_error if found.max_rel_error < float("inf") else None,
         "params_cut": 1 - after / before,
-        "channels": sum(
-            group.channels for group in graph.groups if group.prunable or group.name in planned.protected
-        ),
+        **_channels(graph, set(removed)),
         "protected": dict(list(planned.protected.items())[:3]),
         "unknown": list(graph.propagation.unknown),
-        "seconds": {
-            "build_and_trace": traced - start,
-            "plan_and_cut": done - traced,
-            "verify": time.perf_counter() - done,
-        },
+        "seconds": {"trace": traced - start, "plan_and_cut": done - traced, "verify": verified - done},
+        "no_gradient": _without_gradient(graph, cut)[:3],
+        "reloads": _reloads(architecture, graph, planned.plan, cut),
+    }
+    enough = ENOUGH if row["hidden_width_goes"] else ENOUGH_INSIDE
+    row["pruned"] = bool(
+        found.equivalent
+        and row["reloads"]
+        and not row["no_gradient"]
+        and row["params_cut"] >= enough
+        and row["channels_share"] >= ENOUGH_CHANNELS
+    )
+    if peer:
+        from coverage_peer import try_peer
+
+        generator = torch.Generator().manual_seed(0)
+        row["peer"] = try_peer(
+            model,
+            graph.calling.random(generator, torch.float32, batch=1),
+            ratio=RATIO,
+            outputs=[group.name for group in graph.groups if "an output" in (group.reason or "")],
+        )
+    return row
+
+
+def _channels(graph: Any, cut: set[str]) -> dict[str, Any]:
+    """The share of the channels inside the network that could go, and whether its widest stream did.
+
+    Channels are those that a layer makes and that are no output; where one dimension is a product, as heads
+    times width, its two groups count as one.
+    """
+    made = {(layer.weight, layer.filter_axis) for layer in graph.layers}
+    inside = [
+        group
+        for group in graph.groups
+        if group.channels > 1
+        and any((member.tensor, member.axis) in made for member in group.members)
+        and "an output" not in (group.reason or "")
+        and not (group.reason or "").startswith("another factor")
+    ]
+    widest = max(inside, key=lambda group: len(group.members), default=None)
+    outputs = max((len(g.members) for g in graph.groups if "an output" in (g.reason or "")), default=0)
+    total = sum(group.channels for group in inside)
+    return {
+        "channels": total,
+        "channels_share": sum(g.channels for g in inside if g.name in cut) / total if total else 0.0,
+        "hidden_width_goes": widest is not None and widest.name in cut and len(widest.members) > outputs,
     }
 
 
-def _randomise(model: Any) -> None:
+def _without_gradient(graph: Any, cut: Any) -> list[str]:
+    """Parameters of the traced training path that a backward pass leaves without a gradient."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    trace = graph.traces[-1]
+    used = {ref.name for operation in trace.operations for ref in operation.tensors() if ref.name}
+    network = copy.deepcopy(cut).train(trace.training)
+    inputs = graph.calling.random(torch.Generator().manual_seed(1), torch.float32, batch=2)
+    leaves = pytree.tree_leaves(graph.calling.run(network, inputs))
+    made = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.requires_grad]
+    torch.stack([(leaf * torch.rand_like(leaf)).sum() for leaf in made]).sum().backward()
+    return [
+        name
+        for name, parameter in network.named_parameters()
+        if name in used and parameter.requires_grad and parameter.grad is None
+    ]
+
+
+def _reloads(architecture: Any, graph: Any, plan: Any, cut: Any) -> bool:
+    """Whether the written file, opened in a new process, gives the outputs that the network gives here."""
     import torch
 
-    generator = torch.Generator().manual_seed(0)
+    from prunecli.checkpoints import write_checkpoint
+    from prunecli.version import __version__
+
+    document = {
+        "architecture": architecture.document(),
+        "input_shape": list(architecture.input_shape),
+        "plan": plan.document(),
+        "normalisation": None,
+        "history": [{"version": __version__}],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/pruned.safetensors"
+        write_checkpoint(path, cut.state_dict(), document)
+        subprocess.run([sys.executable, __file__, "--reload", path], check=True, capture_output=True)
+        there = torch.load(f"{path}.outputs", weights_only=True)
+    here = outputs_of(cut, architecture.input_shape)
+    return len(here) == len(there) and all(
+        torch.allclose(one, other, rtol=1e-5, atol=1e-6 * float(one.abs().max()), equal_nan=True)
+        for one, other in zip(here, there, strict=True)
+    )
+
+
+def outputs_of(network: Any, input_shape: tuple[int, ...]) -> list[Any]:
+    """What the network gives for a seeded input."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    from prunecli.graph.calling import calling_of
+
+    torch.set_num_threads(1)
+    calling = calling_of(network, input_shape)
+    inputs = calling.random(torch.Generator().manual_seed(2), torch.float32, batch=1)
     with torch.no_grad():
-        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-            if not tensor.is_floating_point():
-                continue
-            noise = torch.randn(tensor.shape, generator=generator)
-            if name.endswith("var") or (tensor.dim() == 1 and "weight" in name):
-                tensor.copy_(noise.abs() + 0.5)
-            else:
-                fan_in = tensor[0].numel() if tensor.dim() > 1 else 4
-                tensor.copy_(noise * (2 / max(1, fan_in)) ** 0.5)
+        leaves = pytree.tree_leaves(calling.run(network.eval(), inputs))
+    return [leaf.float() for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
 
-def run(zoo: str, *, seconds: int, only: list[str]) -> None:
+def reload(path: str) -> None:
+    """Open a written file as a user would, and leave its outputs beside it."""
+    import torch
+
+    from prunecli.workflows.opening import Opening, open_checkpoint
+
+    opened = open_checkpoint(Opening(checkpoint=path))
+    torch.save(outputs_of(opened.model, opened.architecture.input_shape), f"{path}.outputs")
+
+
+def run(zoo: str, *, seconds: int, only: list[str], peer: bool) -> None:
     """Try what the results do not hold yet, each in a process of its own."""
     path = RESULTS / f"coverage_{zoo}.jsonl"
     known = {json.loads(line)["name"] for line in path.read_text().splitlines()} if path.exists() else set()
     for name in [name for name in names_of(zoo) if name not in known and (not only or name in only)]:
-        command = [sys.executable, __file__, "--one", name]
+        command = [sys.executable, __file__, "--one", name, *(["--peer"] if peer else [])]
         try:
             ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
             lines = [line for line in ran.stdout.splitlines() if line.startswith("{")]
@@ -140,7 +202,7 @@ def run(zoo: str, *, seconds: int, only: list[str]) -> None:
             row = {"name": name, "failure": f"not done after {seconds} s"}
         with path.open("a") as file:
             file.write(json.dumps(row) + "\n")
-        print(_state(row), name, flush=True)
+        print(state_of(row), name, flush=True)
 
 
 def _last(text: str) -> str:
@@ -148,47 +210,30 @@ def _last(text: str) -> str:
     return lines[-1][:300] if lines else "ended without a word"
 
 
-def _state(row: dict[str, Any]) -> str:
-    if "failure" in row:
-        return "refused or failed"
-    if not row["equivalent"]:
-        return "not equivalent"
-    return "pruned" if row["pruned"] else "pruned in part"
-
-
-def table(zoo: str) -> None:
-    """Print the results as Markdown: counts, then every row."""
-    rows = [json.loads(line) for line in (RESULTS / f"coverage_{zoo}.jsonl").read_text().splitlines()]
-    states = [_state(row) for row in rows]
-    for state in dict.fromkeys(states):
-        print(f"- {state}: {states.count(state)} of {len(rows)}")
-    print("\n| architecture | state | parameters cut | relative error | remarks |\n|---|---|---:|---:|---|")
-    for row in sorted(rows, key=lambda row: row["name"]):
-        cut = f"{row['params_cut']:.0%}" if "params_cut" in row else ""
-        error = f"{row['error']:.0e}" if row.get("error") is not None else ""
-        remark = row.get("failure") or next(iter(row.get("protected", {}).values()), "")
-        print(f"| {row['name']} | {_state(row)} | {cut} | {error} | {remark[:110].replace('|', '/')} |")
-
-
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--zoo", choices=["cifar", "torchvision", "timm"])
+    parser.add_argument("--zoo", choices=["cifar", "torchvision", "timm", "transformers"])
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--seconds", type=int, default=120, help="the bound for one model")
+    parser.add_argument("--peer", action="store_true", help="let Torch-Pruning try each model too")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--reload", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.one:
+    if given.one or given.reload:
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
-        print(json.dumps(try_one(given.one)))
+    if given.reload:
+        reload(given.reload)
+    elif given.one:
+        print(json.dumps(try_one(given.one, peer=given.peer)))
     elif given.table:
-        table(given.zoo)
+        print_table(RESULTS / f"coverage_{given.zoo}.jsonl")
     else:
-        run(given.zoo, seconds=given.seconds, only=given.only)
+        run(given.zoo, seconds=given.seconds, only=given.only, peer=given.peer)
 
 
 if __name__ == "__main__":

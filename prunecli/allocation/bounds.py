@@ -10,10 +10,12 @@ from fractions import Fraction
 import numpy as np
 
 from prunecli.errors import WrongUse, nearest
+from prunecli.graph.branches import residual_sums
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.groups import ChannelGroup
+from prunecli.surgery.scattering import is_scatter
 
-RESIDUAL_MODES = ("coupled", "inner")
+COUPLED, INNER, SCATTER = RESIDUAL_MODES = ("coupled", "inner", "scatter")
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,15 @@ class Bounds:
 
     `protect` and the keys of `layer_ratio` are globs over layer names; a group belongs to a glob when one of
     the layers whose filters make its channels does.
-    `residual` "inner" leaves channels alone that are tied by a residual sum.
+    `residual` "inner" leaves channels alone that are tied by a residual sum, and those that are scattered
+    into one; "scatter" leaves the former only.
     """
 
     min_channels: int = 1
     round_to: int = 1
     protect: tuple[str, ...] = ()
     layer_ratio: Mapping[str, float | Fraction] = field(default_factory=dict)
-    residual: str = "coupled"
+    residual: str = COUPLED
 
     def at(self, share: float | Fraction) -> Bounds:
         """The same with `share` of the layers' own ratios: they follow a schedule as the others do."""
@@ -46,15 +49,29 @@ def protected_by(graph: ChannelGraph, bounds: Bounds) -> dict[str, str]:
             near = nearest(glob, names)
             hints = [f"did you mean {near!r}?"] if near else []
             raise WrongUse(f"no layer is called {glob!r}", hints=[*hints, "see: prunecli inspect"])
-    residual = residual_labels(graph) if bounds.residual == "inner" else set()
+    residual = _residual_reasons(graph, bounds)
     found: dict[str, str] = {}
     for group in graph.prunable:
         layers = produced_by(graph, group)
         fitting = [glob for glob in bounds.protect if fnmatch.filter(layers, glob)]
         if fitting:
             found[group.name] = f"protected by --protect {fitting[0]}"
-        elif residual.intersection(group.labels.tolist()):
-            found[group.name] = "tied by a residual sum (--residual inner)"
+        elif group.name in residual:
+            found[group.name] = residual[group.name]
+    return found
+
+
+def _residual_reasons(graph: ChannelGraph, bounds: Bounds) -> dict[str, str]:
+    """The groups that stay whole for the sake of a residual sum, with the reason."""
+    if bounds.residual == COUPLED:
+        return {}
+    tied = residual_labels(graph)
+    found = {}
+    for group in graph.prunable:
+        if tied.intersection(group.labels.tolist()):
+            found[group.name] = f"tied by a residual sum (--residual {bounds.residual})"
+        elif bounds.residual == INNER and any(is_scatter(member.tensor) for member in group.members):
+            found[group.name] = "scattered into a residual sum (--residual inner)"
     return found
 
 
@@ -76,13 +93,9 @@ def ratio_of(
 def residual_labels(graph: ChannelGraph) -> set[int]:
     """Labels of channels at which two activations are added."""
     labels: set[int] = set()
-    trace, outputs = graph.traces[0], graph.propagation.outputs[0]
-    for operation in trace.operations:
-        if operation.name.rstrip("_") != "aten.add" or operation.index not in outputs:
-            continue
-        activations = [ref for ref in operation.tensors() if ref.name is None and len(ref.shape) > 1]
-        if len(activations) == 2 and activations[0].shape == activations[1].shape:
-            labels.update(_labels(outputs[operation.index]))
+    outputs = graph.propagation.outputs[0]
+    for operation, _, _ in residual_sums(graph.traces[0]):
+        labels.update(_labels(outputs.get(operation.index, ())))
     return labels
 
 

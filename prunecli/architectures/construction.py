@@ -21,7 +21,7 @@ RANDOM_FILLS = frozenset(
 )
 
 
-class _LeaveUninitialised(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LeaveUninitialised(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Leaves a parameter as it is allocated where it would be filled with random numbers.
 
     Only parameters are left so: buffers and constants that a constructor computes keep their values,
@@ -61,7 +61,7 @@ def build(architecture: Architecture, *, device: Device = "cpu", initialise: boo
         return _on_meta(make).eval()
     if initialise:
         return make().eval()
-    with _LeaveUninitialised():
+    with LeaveUninitialised():
         return make().eval()
 
 
@@ -89,8 +89,8 @@ def _maker(architecture: Architecture) -> Callable[[], nn.Module]:
 def _on_meta(make: Callable[[], nn.Module]) -> nn.Module:
     """Built on meta, or on the CPU and moved where the constructor reads values (RegNet's widths)."""
     try:
-        with torch.device("meta"), _LeaveUninitialised():
+        with torch.device("meta"), LeaveUninitialised():
             return make()
     except (RuntimeError, NotImplementedError):
-        with torch.device("cpu"), _LeaveUninitialised():
+        with torch.device("cpu"), LeaveUninitialised():
             return make().to("meta")

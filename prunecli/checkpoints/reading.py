@@ -55,7 +55,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class _Content:
+class Content:
     """What a file holds before its weights are looked for."""
 
     loaded: object
@@ -85,28 +85,28 @@ def read_checkpoint(
         content = _content(opened, trust_pickle)
     name = opened.path
     own = KEY in content.metadata
-    checkpoint = _pruned(name, content) if own else _found(name, content, ema=ema)
+    checkpoint = pruned(name, content) if own else found(name, content, ema=ema)
     if not allow_nonfinite:
         refuse_nonfinite(name, checkpoint.tensors)
     return checkpoint
 
 
-def _content(source: Source, trust_pickle: str | None) -> _Content:
+def _content(source: Source, trust_pickle: str | None) -> Content:
     if source.kind == SHARD_INDEX:
         shards = load_shards(source)
-        return _Content(
+        return Content(
             shards.tensors, "sharded safetensors", shards.sha256, shards.bytes, shards.metadata, shards.notes
         )
     sha256 = source.sha256()
     if source.kind == SAFETENSORS:
         tensors, header = load_safetensors(source)
-        return _Content(tensors, source.kind, sha256, source.size, header.metadata)
+        return Content(tensors, source.kind, sha256, source.size, header.metadata)
     loaded, ran = load_pickled(source, sha256=sha256, trust_pickle=trust_pickle)
     notes = (f"ran the code that {source.name} names: its sha256 was given",) if ran else ()
-    return _Content(loaded, source.kind, sha256, source.size, notes=notes)
+    return Content(loaded, source.kind, sha256, source.size, notes=notes)
 
 
-def _pruned(path: str, content: _Content) -> Checkpoint:
+def pruned(path: str, content: Content) -> Checkpoint:
     """A file of our own: its names are exact, so nothing is looked for."""
     notes = list(content.notes)
     entries = content.loaded if isinstance(content.loaded, Mapping) else {}
@@ -122,7 +122,8 @@ def _pruned(path: str, content: _Content) -> Checkpoint:
     )
 
 
-def _found(path: str, content: _Content, *, ema: bool) -> Checkpoint:
+def found(path: str, content: Content, *, ema: bool) -> Checkpoint:
+    """A file of others: its weights are looked for, and their names freed of what wrappers added."""
     choice = choose_place(path, content.loaded, ema=ema)
     place, notes = choice.place, [*content.notes, *choice.notes]
     tensors = dense_tensors(path, named_tensors(path, place.entries, notes))
@@ -163,7 +164,7 @@ def _refuse_absent_average(path: str, place: Place, *, ema: bool, inside: bool) 
         )
 
 
-def _metadata_facts(content: _Content) -> dict[str, Any]:
+def _metadata_facts(content: Content) -> dict[str, Any]:
     return facts_of({name: text for name, text in content.metadata.items() if name != KEY})
 
 

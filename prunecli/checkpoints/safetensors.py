@@ -25,7 +25,7 @@ def load_safetensors(source: Source) -> tuple[dict[str, Tensor], Header]:
     from safetensors import SafetensorError
 
     header = read_header(source)
-    _refuse_special(source, header)
+    refuse_special(source, header)
     try:
         tensors = _mapped(source) if _can_be_mapped(source) else _copied(source)
     except MemoryError as error:
@@ -39,7 +39,8 @@ def load_safetensors(source: Source) -> tuple[dict[str, Tensor], Header]:
     return {name: _aligned(tensors[name]) for name in header.entries}, header
 
 
-def _refuse_special(source: Source, header: Header) -> None:
+def refuse_special(source: Source, header: Header) -> None:
+    """Raise InputRefused for a tensor of a type that no network here can use."""
     for name, entry in header.entries.items():
         what = SPECIAL_TYPES.get(entry.dtype)
         if what is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from torch import Tensor
 
-from prunecli.checkpoints.header import MAX_TENSORS, strict_json
+from prunecli.checkpoints.header import MAX_TENSORS, Header, strict_json
 from prunecli.checkpoints.safetensors import load_safetensors
 from prunecli.checkpoints.sniff import SAFETENSORS
 from prunecli.checkpoints.source import Source, open_source
@@ -17,6 +18,9 @@ from prunecli.checkpoints.wording import counted, listed, shown
 from prunecli.errors import InputRefused
 
 MAX_INDEX_BYTES = 32 << 20
+
+Load = Callable[[Source], tuple[dict[str, Tensor], Header]]
+"""How the tensors of an open safetensors file are had, in the file's order, with its header."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,31 @@ class Shards:
     notes: tuple[str, ...]
 
 
-def load_shards(source: Source) -> Shards:
-    """Read the index and every shard it names; raises InputRefused."""
+def load_shards(
+    source: Source, *, load: Load = load_safetensors, kept_open: list[Source] | None = None
+) -> Shards:
+    """Read the index and every shard it names by `load`; raises InputRefused.
+
+    With `kept_open` nothing is hashed: index and shards are put there, in the order in which the digest
+    takes them, for a caller that reads on and closes them.
+    """
     places = shard_places(source)
     folder = _folder(source)
-    digest, size = hashlib.sha256(bytes.fromhex(source.sha256())), source.size
+    hashed = kept_open is None
+    digest, size = hashlib.sha256(bytes.fromhex(source.sha256()) if hashed else b""), source.size
+    if kept_open is not None:
+        kept_open.append(source)
     held: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     unlisted = 0
     for shard in sorted(set(places.values())):
         wanted = {name for name, place in places.items() if place == shard}
-        with closing(_opened(source, folder / shard)) as opened:
-            tensors, header = load_safetensors(opened)
-            digest.update(bytes.fromhex(opened.sha256()))
+        opened = _opened(source, folder / shard)
+        with nullcontext() if kept_open is not None else closing(opened):
+            if kept_open is not None:
+                kept_open.append(opened)
+            tensors, header = load(opened)
+            digest.update(bytes.fromhex(opened.sha256()) if hashed else b"")
             size += opened.size
         missing = sorted(wanted - tensors.keys())
         if missing:
@@ -60,7 +76,8 @@ def load_shards(source: Source) -> Shards:
     notes = [f"read {counted(len(held), 'tensor')} from {counted(len(set(places.values())), 'shard')}"]
     if unlisted:
         notes.append(f"left {counted(unlisted, 'tensor')} of the shards that the index does not list")
-    return Shards({name: held[name] for name in places}, metadata, digest.hexdigest(), size, tuple(notes))
+    sha256 = digest.hexdigest() if hashed else ""
+    return Shards({name: held[name] for name in places}, metadata, sha256, size, tuple(notes))
 
 
 def shard_places(source: Source) -> dict[str, str]:

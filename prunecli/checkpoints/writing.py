@@ -44,15 +44,17 @@ def write_whole(
     *,
     force: bool = False,
     verify: Callable[[Path], None] | None = None,
+    measure: Callable[[Path], tuple[int, str]] | None = None,
     expected_bytes: int = 0,
     files: Files | None = None,
 ) -> Written:
     """Let `write` fill a temporary file beside `path`, then give it that name.
 
-    `verify` looks at the finished file and raises when it is not right. `expected_bytes` must be free on
-    the disk. A new file gets the mode 0666 less the umask, a replaced one keeps its own; a link's target is
-    replaced, not the link. Raises WrongUse as `check_output` does, WorkFailed when the disk is full or
-    anything else fails; then no temporary file is left and an old file is untouched.
+    `verify` looks at the finished file and raises when it is not right; a caller that reads it all for that
+    gives `measure` instead, which says size and sha256 as well. `expected_bytes` must be free on the disk.
+    A new file gets the mode 0666 less the umask, a replaced one keeps its own; a link's target is replaced,
+    not the link. Raises WrongUse as `check_output` does, WorkFailed when the disk is full or anything else
+    fails; then no temporary file is left and an old file is untouched.
     """
     check_output(path, force=force)
     place = files or Files()
@@ -67,7 +69,7 @@ def write_whole(
         place.sync(temporary)
         if verify is not None:
             verify(temporary)
-        size, digest = _measured(temporary)
+        size, digest = (measure or _measured)(temporary)
         final = _rename(temporary, target, place, force=force)
         place.sync(target.parent)
     except PrunecliError:

@@ -256,6 +256,15 @@ Report = Annotated[
         section=RESULT,
     ),
 ]
+Stream = Annotated[
+    bool | None,
+    option(
+        "--stream/--no-stream",
+        help="Read the network from the disk tensor by tensor, or hold it in memory. Unsaid: what the memory "
+        "allows.",
+        section=MODEL,
+    ),
+]
 Force = Annotated[bool, option("--force", help="Replace an existing output file.", section=RESULT)]
 Format = Annotated[
     str,

@@ -48,9 +48,10 @@ Residual = Annotated[
     str,
     option(
         "--residual",
-        help="Channels tied by a residual sum: pruned together (coupled) or left alone (inner).",
-        metavar="coupled|inner",
-        parse=choice("residual", ("coupled", "inner")),
+        help="Channels tied by a residual sum: pruned together (coupled), left alone (inner), or left alone "
+        "while the layer that ends a branch loses its own and adds the others where they belong (scatter).",
+        metavar="coupled|inner|scatter",
+        parse=choice("residual", ("coupled", "inner", "scatter")),
         section=PRUNING,
     ),
 ]
@@ -268,7 +269,8 @@ class Judging:
 
 @dataclass(frozen=True, kw_only=True)
 class Planning:
-    """What is written instead of, or beside, the checkpoint."""
+    """What is written instead of, or beside, the checkpoint, and whether the network is held meanwhile."""
 
+    stream: options.Stream = None
     dry_run: DryRun = False
     plan_out: PlanOut = None

@@ -10,7 +10,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
 from prunecli.errors import InputRefused
-from prunecli.graph.calling import calling_of
+from prunecli.graph.calling import callings_of
 from prunecli.graph.inputs import Calling, Input, weights_type
 from prunecli.graph.meta import meta_copy
 
@@ -55,26 +55,34 @@ def with_a_copy(
     forward pass fails on both devices.
     """
     shape = (1, *input_shape)
-    calling = calling_of(model, input_shape)
-    if calling.parts is not None:  # the cost is that of the whole network
-        calling = Calling((Input(tuple(input_shape)),))
-    try:
+    callings = [each for each in callings_of(model, input_shape) if each.parts is None]
+    callings = callings or [Calling((Input(tuple(input_shape)),))]  # the cost is that of the whole network
+    failures: list[Exception] = []
+    for calling in callings:
         given = _given(calling, calling.empty(model, batch=1)) if inputs is None else inputs
-        return action(_call(meta_copy(model), given, device="meta")), None
-    except Exception as failure:  # whatever a model raises where values are asked for
-        if _has_no_values(model):
-            raise _refusal(shape, inputs, failure) from failure
-        why = _first_line(failure)
+        found, failure = _attempt(_call(meta_copy(model), given, device="meta"), action)
+        if failure is None:
+            return cast("T", found), None
+        failures.append(failure)
+    if _has_no_values(model):
+        raise _refusal(shape, inputs, failures[0]) from failures[0]
+    if inputs is None:
+        drawn = callings[0].random(torch.Generator().manual_seed(0), weights_type(model), batch=1)
+        given = _given(callings[0], [each.abs() for each in drawn])  # as pictures are: none is negative
     try:
-        if inputs is None:
-            generator = torch.Generator().manual_seed(0)
-            drawn = calling.random(generator, weights_type(model), batch=1)
-            given = _given(calling, [each.abs() for each in drawn])  # as pictures are: none is negative
         with _attention_as_products():
             found = action(_call(copy.deepcopy(model).cpu(), given, device="cpu"))
     except Exception as failure:
         raise _refusal(shape, inputs, failure) from failure
-    return found, f"run on the CPU on one random input: the meta device refused ({why})"
+    return found, f"run on the CPU on one random input: the meta device refused ({_first_line(failures[0])})"
+
+
+def _attempt(call: Call, action: Callable[[Call], T]) -> tuple[T | None, Exception | None]:
+    """What the action found, or whatever the model raised, as one that asks for values does."""
+    try:
+        return action(call), None
+    except Exception as failure:
+        return None, failure
 
 
 def _given(calling: Calling, tensors: Sequence[Tensor]) -> Inputs:

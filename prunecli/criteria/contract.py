@@ -85,6 +85,8 @@ class Criterion:
     """By its definition the scores depend on how the images are batched."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The function's keyword-only parameters and their defaults."""
+    each_alone: bool = False
+    """A filter's score follows from its own weights: a layer may be scored some filters at a time."""
 
     def available(self, evidence: Evidence) -> bool:
         """Whether the layer has all that the criterion reads; it is not to be called otherwise."""
@@ -111,6 +113,7 @@ def criterion(
     source: str,
     zero_is_lowest: bool = False,
     per_batch: bool = False,
+    each_alone: bool = False,
 ) -> Callable[[CriterionFunction], CriterionFunction]:
     """Register the decorated function as the criterion `name`; the function itself stays as it was.
 
@@ -121,7 +124,9 @@ def criterion(
         caption = (inspect.getdoc(function) or "").partition("\n")[0]
         parameters = inspect.signature(function).parameters.values()
         options = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-        made = Criterion(name, function, needs, source, caption, zero_is_lowest, per_batch, options)
+        made = Criterion(
+            name, function, needs, source, caption, zero_is_lowest, per_batch, options, each_alone
+        )
         CRITERIA.register(name, made)
         return function
 

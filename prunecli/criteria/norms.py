@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@criterion("l1", needs=Needs.WEIGHT, source="Li et al. 2017, arXiv:1608.08710", zero_is_lowest=True)
+@criterion(
+    "l1",
+    needs=Needs.WEIGHT,
+    source="Li et al. 2017, arXiv:1608.08710",
+    zero_is_lowest=True,
+    each_alone=True,
+)
 def l1_norm(evidence: Evidence) -> Tensor:
     """Sum of a filter's absolute weights.
 
@@ -21,7 +27,13 @@ def l1_norm(evidence: Evidence) -> Tensor:
     return representable(absolute_sums(evidence.weight), evidence.weight)
 
 
-@criterion("l2", needs=Needs.WEIGHT, source="He et al. 2018, arXiv:1808.06866", zero_is_lowest=True)
+@criterion(
+    "l2",
+    needs=Needs.WEIGHT,
+    source="He et al. 2018, arXiv:1808.06866",
+    zero_is_lowest=True,
+    each_alone=True,
+)
 def l2_norm(evidence: Evidence) -> Tensor:
     """Euclidean length of a filter.
 
@@ -30,7 +42,13 @@ def l2_norm(evidence: Evidence) -> Tensor:
     return representable(lengths(evidence.weight), evidence.weight)
 
 
-@criterion("linf", needs=Needs.WEIGHT, source="the maximum norm, a baseline", zero_is_lowest=True)
+@criterion(
+    "linf",
+    needs=Needs.WEIGHT,
+    source="the maximum norm, a baseline",
+    zero_is_lowest=True,
+    each_alone=True,
+)
 def linf_norm(evidence: Evidence) -> Tensor:
     """Largest absolute weight of a filter.
 
@@ -40,7 +58,11 @@ def linf_norm(evidence: Evidence) -> Tensor:
 
 
 @criterion(
-    "lp_mean", needs=Needs.WEIGHT, source="the mean of |w|^p: l1 and l2² per weight", zero_is_lowest=True
+    "lp_mean",
+    needs=Needs.WEIGHT,
+    source="the mean of |w|^p: l1 and l2² per weight",
+    zero_is_lowest=True,
+    each_alone=True,
 )
 def power_mean(evidence: Evidence, *, p: float = 1.0) -> Tensor:
     """Mean of a filter's absolute weights to the power p, which compares layers of different width.

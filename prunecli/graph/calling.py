@@ -5,17 +5,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import nn
 
 from prunecli.graph.detectors import detector
 from prunecli.graph.inputs import Calling, Input
 from prunecli.graph.transformers_inputs import transformers_model
 
-Convention = Callable[[nn.Module, tuple[int, ...]], Calling | None]
+Convention = Callable[[nn.Module, tuple[int, ...]], Sequence[Calling]]
 
 
-def calling_of(model: nn.Module, input_shape: Sequence[int]) -> Calling:
-    """How `model` is called when one input has the shape `input_shape`, without batch.
+def callings_of(model: nn.Module, input_shape: Sequence[int]) -> Sequence[Calling]:
+    """How `model` may be called when one input has the shape `input_shape`, without batch; the likely first.
 
     A network whose forward needs several arguments gets each in this shape. One with a method
     `example_inputs(batch)` says itself what it takes.
@@ -23,23 +24,42 @@ def calling_of(model: nn.Module, input_shape: Sequence[int]) -> Calling:
     shape = tuple(input_shape)
     for convention in CONVENTIONS:
         found = convention(model, shape)
-        if found is not None:
+        if found:
             return found
-    return Calling((Input(shape),) * _needed(model))
+    return (Calling((Input(shape),) * _needed(model)),)
 
 
-def _own_inputs(model: nn.Module, shape: tuple[int, ...]) -> Calling | None:
+def calling_of(model: nn.Module, input_shape: Sequence[int]) -> Calling:
+    """The first way in which `model`, on the meta device, can be called; raises what the likeliest raises."""
+    callings = callings_of(model, input_shape)
+    failures = []
+    for calling in callings:
+        failure = _failure(model, calling)
+        if failure is None:
+            return calling
+        failures.append(failure)
+    raise failures[0]
+
+
+def _failure(model: nn.Module, calling: Calling) -> Exception | None:
+    try:
+        with torch.no_grad():
+            calling.run(model, calling.empty(model))
+    except Exception as error:
+        return error
+    return None
+
+
+def _own_inputs(model: nn.Module, shape: tuple[int, ...]) -> Sequence[Calling]:
     """The network's own method; ids are drawn from 0 up to the largest that it shows."""
     give = getattr(model, "example_inputs", None)
     if not callable(give):
-        return None
-    shown = give(2)
-    return Calling(
-        tuple(
-            Input(tuple(each.shape[1:]), None if each.is_floating_point() else int(each.max()) + 1)
-            for each in shown
-        )
-    )
+        return ()
+    inputs = [
+        Input(tuple(each.shape[1:]), None if each.is_floating_point() else int(each.max()) + 1)
+        for each in give(2)
+    ]
+    return (Calling(tuple(inputs)),)
 
 
 def _needed(model: nn.Module) -> int:

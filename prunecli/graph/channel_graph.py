@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -63,10 +62,8 @@ def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
     known too. Raises InputRefused when the inference path cannot run on the meta device.
     """
     shadow = meta_copy(model)
-    calling = calling_of(shadow, input_shape)
     try:
-        with torch.no_grad():
-            calling.run(shadow.eval(), calling.empty(shadow))  # what a first call prepares is no part of it
+        calling = calling_of(shadow.eval(), input_shape)  # what a first call prepares is no part of the trace
         traces = [record(shadow, calling.empty(shadow), run=calling.run)]
     except Exception as error:
         shape = "x".join(str(size) for size in input_shape)

@@ -19,17 +19,17 @@ LARGEST = 128  # of the side of an image: a feature pyramid computes the same at
 REGIONS = ((0.1, 0.2, 0.6, 0.9), (0.3, 0.1, 0.8, 0.5), (0.0, 0.0, 1.0, 1.0))  # left, top, right, bottom
 
 
-def detector(model: nn.Module, shape: tuple[int, ...]) -> Calling | None:
-    """How a detector of torchvision is called; None for every other network."""
+def detector(model: nn.Module, shape: tuple[int, ...]) -> Sequence[Calling]:
+    """How a detector of torchvision is called; nothing for every other network."""
     if not any(each.__module__.startswith(PACKAGE) for each in type(model).__mro__):
-        return None
+        return ()
     if hasattr(model, "rpn"):
-        return Calling((Input(_small(shape)),), parts=_two_stages)
+        return (Calling((Input(_small(shape)),), parts=_two_stages),)
     if hasattr(model, "head") and hasattr(model, "backbone"):
         # the last maps of SSD are one pixel wide at the size that it is made for
         smaller = shape if type(model).__name__ == "SSD" else _small(shape)
-        return Calling((Input(smaller),), parts=_one_stage)
-    return None
+        return (Calling((Input(smaller),), parts=_one_stage),)
+    return ()
 
 
 def _small(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,10 +14,11 @@ Run = Callable[[nn.Module, Sequence[Tensor]], Any]
 
 @dataclass(frozen=True)
 class Input:
-    """One input without the batch: numbers of the type of the weights, or ids from 0 to `below` - 1."""
+    """One input without the batch: numbers of the type of the weights, or ids from `least` to `below` - 1."""
 
     shape: tuple[int, ...]
     below: int | None = None
+    least: int = 0
 
 
 @dataclass(frozen=True)
@@ -25,19 +26,22 @@ class Calling:
     """The inputs of a network and how it takes them: by position, or by `names` with `settings` beside them.
 
     `parts` calls parts of the network only, where the rest depends on values (the boxes of a detector).
+    `result` says what of the outcome is the network's output, where inner values come with it.
     """
 
     inputs: tuple[Input, ...]
     names: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     parts: Run | None = None
+    result: Callable[[Any], Any] | None = None
 
     def run(self, model: nn.Module, inputs: Sequence[Tensor]) -> Any:
         """What the network gives for the inputs, in their order."""
         if self.parts is not None:
             return self.parts(model, inputs)
         args, kwargs = self.arguments(inputs)
-        return model(*args, **kwargs)
+        found = model(*args, **kwargs)
+        return found if self.result is None else self.result(found)
 
     def arguments(self, inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
         """The inputs as positional and keyword arguments of the forward."""
@@ -60,7 +64,7 @@ class Calling:
         return tuple(
             torch.randn((batch, *each.shape), generator=generator, dtype=dtype)
             if each.below is None
-            else torch.randint(each.below, (batch, *each.shape), generator=generator)
+            else torch.randint(each.least, each.below, (batch, *each.shape), generator=generator)
             for each in self.inputs
         )
 

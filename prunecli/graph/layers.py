@@ -1,4 +1,8 @@
-"""Layers that produce channels: where their filters lie, and which batch norm follows them."""
+"""Layers that produce channels: where their filters lie, and which batch norm follows them.
+
+Modules of torch say it by their class. Other modules are layers when a parameter of theirs is the weight of
+a convolution or of a product in the trace.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +62,46 @@ def find_layers(model: nn.Module, traces: Sequence[Trace]) -> tuple[Layer, ...]:
         layers.append(
             Layer(path, type(module).__name__, name, bias_name, axis, weight.shape[axis], norms.get(name))
         )
+    known = {layer.weight for layer in layers}
+    shapes = {name: tensor.shape for name, tensor in model.named_parameters()}
+    for name, (axis, bias_name) in _used_as_weights(traces).items():
+        if name in known or name not in shapes:
+            continue
+        path, _, leaf = name.rpartition(".")
+        layers.append(
+            Layer(
+                path if leaf == "weight" else name,
+                type(model.get_submodule(path)).__name__,
+                name,
+                bias_name,
+                axis,
+                shapes[name][axis],
+                norms.get(name),
+            )
+        )
     return tuple(layers)
+
+
+def _used_as_weights(traces: Sequence[Trace]) -> dict[str, tuple[int, str | None]]:
+    """Parameters that convolutions and products use as they are → the axis of their filters, and the bias."""
+    found: dict[str, tuple[int, str | None]] = {}
+    for trace in traces:
+        turned: dict[int, str] = {}
+        for operation in trace.operations:
+            tensors = operation.tensors()
+            if operation.name == "aten.t" and tensors[0].name:
+                turned[operation.outputs[0].number] = tensors[0].name
+            elif operation.name == "aten.convolution" and tensors[1].name:
+                bias = tensors[2].name if len(tensors) > 2 else None
+                found.setdefault(tensors[1].name, (1 if operation.args[6] else 0, bias))
+            elif operation.name in {"aten.addmm", "aten.mm"}:
+                weight = tensors[-1]
+                bias = tensors[0].name if len(tensors) > 2 else None
+                if weight.name:
+                    found.setdefault(weight.name, (1, bias))
+                elif weight.number in turned:
+                    found.setdefault(turned[weight.number], (0, bias))
+    return found
 
 
 def _batch_norms(traces: Sequence[Trace]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -13,15 +14,16 @@ BASE = "PreTrainedModel"
 DECODED = 8  # length of what a decoder has written so far
 
 
-def transformers_model(model: nn.Module, shape: tuple[int, ...]) -> Calling | None:
-    """How a model of transformers is called; None for every other network.
+def transformers_model(model: nn.Module, shape: tuple[int, ...]) -> Sequence[Calling]:
+    """How a model of transformers is called; nothing for every other network.
 
-    `shape` is that of its main input, the others follow from the configuration.
+    `shape` is that of its main input, the others follow from the configuration. Some look at values for where
+    a text begins when they get no attention mask, others when they get one.
     """
     if not any(
         each.__name__ == BASE and each.__module__.startswith("transformers.") for each in type(model).__mro__
     ):
-        return None
+        return ()
     network: Any = model
     taken = inspect.signature(model.forward).parameters
     main = network.main_input_name
@@ -31,8 +33,22 @@ def transformers_model(model: nn.Module, shape: tuple[int, ...]) -> Calling | No
     if main == "input_ids" and "pixel_values" in taken and hasattr(network.config, "vision_config"):
         vision = network.config.vision_config
         inputs["pixel_values"] = Input((vision.num_channels, vision.image_size, vision.image_size))
+    masks = {
+        name.replace("input_ids", "attention_mask"): Input(each.shape, below=2, least=1)
+        for name, each in inputs.items()
+        if name.endswith("input_ids")
+    }
+    masked = {**inputs, **{name: mask for name, mask in masks.items() if name in taken}}
     settings = {"use_cache": False} if "use_cache" in taken else {}
-    return Calling(tuple(inputs.values()), tuple(inputs), settings)
+    return tuple(
+        Calling(tuple(given.values()), tuple(given), settings, result=_logits) for given in (inputs, masked)
+    )
+
+
+def _logits(found: Any) -> Any:
+    """The logits where there are any: hidden states that come beside them are no output."""
+    logits = [found[name] for name in found if name.startswith("logits")]
+    return logits or found
 
 
 def _input(name: str, config: Any, shape: tuple[int, ...]) -> Input:

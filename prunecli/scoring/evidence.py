@@ -24,12 +24,15 @@ def collect_evidence(
     needs: Needs = Needs.WEIGHT | Needs.BATCH_NORM,
     gathered: Mapping[str, Any] | None = None,
     seed: int = 0,
+    weight: Tensor | None = None,
 ) -> Evidence:
     """The evidence about one layer of `model`; its tensors are views of the weights where possible.
 
-    `gathered` are attributes of `Evidence` that a calibration found.
+    `gathered` are attributes of `Evidence` that a calibration found. `weight` takes the place of the layer's
+    own, for a network whose weights are elsewhere.
     """
-    weight = model.get_parameter(layer.weight).detach()
+    if weight is None:
+        weight = model.get_parameter(layer.weight).detach()
     return Evidence(
         layer=layer.name,
         weight=layer.rows(weight),

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from prunecli.errors import InputRefused
-from prunecli.surgery.plan import Cut, Plan
+from prunecli.surgery.plan import Cut, Plan, Scaling
+from prunecli.surgery.scattering import attach, check_scatter, is_scatter, module_of, scatter_cuts
 
 
 def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
     """Apply `plan` to `model` in place, on whatever device its tensors are, and return it.
 
-    Tensors that several modules share stay shared. Gradients are dropped. Raises InputRefused when a
-    tensor or attribute that the plan names is missing or of another size; the model is untouched then.
+    Tensors that several modules share stay shared. Gradients are dropped. A module whose scatter is cut gets
+    one. Raises InputRefused when a tensor or attribute that the plan names is missing or of another size; the
+    model is untouched then.
     """
     by_tensor: dict[str, list[Cut]] = defaultdict(list)
     for cut in plan.cuts:
         by_tensor[cut.tensor].append(cut)
     check_fit(plan, model)
+    for cut in scatter_cuts(plan):
+        attach(model, module_of(cut), cut.size)
+    scaled = {name: scaled_rows(_find(model, name), found) for name, found in _scalings(plan).items()}
     replaced: dict[int, Tensor] = {}
-    for name, cuts in by_tensor.items():
+    for name in {**by_tensor, **scaled}:
         tensor = _find(model, name)
-        replaced[id(tensor)] = _narrowed(tensor, cuts)
+        replaced[id(tensor)] = _narrowed(tensor, scaled.get(name, tensor.detach()), by_tensor[name])
     for module in model.modules():
         tables: list[dict[str, Any]] = [module._parameters, module._buffers]
         for table in tables:
@@ -33,19 +39,32 @@ def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
                 if held is not None and id(held) in replaced:
                     table[key] = replaced[id(held)]
     for change in plan.attributes:
-        setattr(model.get_submodule(change.module), change.attribute, change.after)
+        module, after = model.get_submodule(change.module), change.after
+        listed = isinstance(getattr(module, change.attribute), list)
+        setattr(module, change.attribute, list(after) if listed and isinstance(after, tuple) else after)
     return model
 
 
 def check_fit(plan: Plan, model: nn.Module) -> None:
     """Raise InputRefused naming the first tensor or attribute that the plan does not fit."""
     for cut in plan.cuts:
+        if is_scatter(cut.tensor):
+            check_scatter(cut, model)
         try:
             size = _find(model, cut.tensor).shape[cut.axis]
         except (AttributeError, IndexError):
+            if is_scatter(cut.tensor):
+                continue  # one that is yet to come
             raise InputRefused(f"the plan cuts {cut.tensor!r}, axis {cut.axis}, which is not there") from None
         if size != cut.size:
             raise InputRefused(f"the plan expects {cut.size} positions in {cut.tensor!r}, found {size}")
+    for scaling in plan.scalings:
+        try:
+            size = _find(model, scaling.tensor).shape[scaling.axis]
+        except (AttributeError, IndexError):
+            raise InputRefused(f"the plan scales {scaling.tensor!r}, which is not there") from None
+        if scaling.rows and scaling.rows[-1] >= size:
+            raise InputRefused(f"the plan scales row {scaling.rows[-1]} of {size} in {scaling.tensor!r}")
     for change in plan.attributes:
         try:
             found = getattr(model.get_submodule(change.module), change.attribute)
@@ -53,7 +72,7 @@ def check_fit(plan: Plan, model: nn.Module) -> None:
             raise InputRefused(
                 f"the plan sets {change.module}.{change.attribute}, which is not there"
             ) from None
-        if not isinstance(found, (int, tuple)) or isinstance(found, bool):
+        if not isinstance(found, (int, tuple, list)) or isinstance(found, bool):
             raise InputRefused(f"the plan sets {change.module}.{change.attribute}, which is no number")
 
 
@@ -66,8 +85,25 @@ def _find(model: nn.Module, name: str) -> Tensor:
     raise AttributeError(name)
 
 
-def _narrowed(tensor: Tensor, cuts: list[Cut]) -> Tensor:
+def _scalings(plan: Plan) -> dict[str, list[Scaling]]:
+    found: dict[str, list[Scaling]] = defaultdict(list)
+    for scaling in plan.scalings:
+        found[scaling.tensor].append(scaling)
+    return found
+
+
+def scaled_rows(tensor: Tensor, scalings: Iterable[Scaling]) -> Tensor:
+    """The whole tensor with rows multiplied, in its own type."""
     data = tensor.detach()
+    for scaling in scalings:
+        factors = torch.ones(data.shape[scaling.axis], dtype=torch.float64)
+        factors[list(scaling.rows)] = scaling.factor
+        shape = [-1 if d == scaling.axis else 1 for d in range(data.dim())]
+        data = data * factors.view(shape).to(data.device, data.dtype)
+    return data
+
+
+def _narrowed(tensor: Tensor, data: Tensor, cuts: list[Cut]) -> Tensor:
     for cut in cuts:
         data = data.index_select(cut.axis, torch.tensor(cut.kept, dtype=torch.int64, device=data.device))
     return (

@@ -47,7 +47,7 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
         inputs = (self.refs(args), self.refs(kwargs))
         name = str(func.overloadpacket)
         in_step = self._in_step(name, inputs)
-        outputs = self._foreseen_outputs() if in_step else None
+        outputs = _written(name, inputs[0]) or (self._foreseen_outputs() if in_step else None)
         result = None
         if outputs is None:  # run as it is first, for the shapes of its outputs
             result = func(*args, **kwargs)
@@ -81,9 +81,9 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
         return name == traced.name and _signature(inputs) == _signature((traced.args, traced.kwargs))
 
     def _foreseen_outputs(self) -> tuple[TensorRef, ...] | None:
-        """New references in the shapes of the trace; None for an operation that writes in place."""
+        """New references in the shapes of the trace; None where one of them is an input."""
         traced = self._operations[self._count]
-        if any(output in traced.tensors() for output in traced.outputs):  # written in place
+        if any(output in traced.tensors() for output in traced.outputs):
             return None
         self._made += len(traced.outputs)
         numbers = range(-self._made, -self._made + len(traced.outputs))
@@ -150,6 +150,12 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
                 index = torch.as_tensor(np.flatnonzero(~gone), device=tensor.device)
                 tensor = tensor.new_zeros(shape).index_copy(dim, index, tensor)
         return tensor
+
+
+def _written(name: str, args: Any) -> tuple[TensorRef, ...] | None:
+    """What an operation of this name writes in place: running it to see would write twice."""
+    in_place = name.endswith("_") and not name.endswith("__")
+    return (args[0],) if in_place and args and isinstance(args[0], TensorRef) else None
 
 
 def _signature(tree: Any) -> list[Any]:

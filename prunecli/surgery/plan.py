@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prunecli.errors import InputRefused
@@ -39,6 +40,16 @@ class AttributeChange:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """Rows of a tensor, before anything leaves it, that are multiplied so that a constant may change."""
+
+    tensor: str
+    axis: int
+    rows: tuple[int, ...]
+    factor: float
+
+
+@dataclass(frozen=True)
 class GroupCut:
     """The channels chosen in one group."""
 
@@ -49,11 +60,12 @@ class GroupCut:
 
 @dataclass(frozen=True)
 class Plan:
-    """All cuts and attribute changes that turn one architecture into a smaller one."""
+    """All cuts, attribute changes and scalings that turn one architecture into a smaller one."""
 
     cuts: tuple[Cut, ...] = ()
     attributes: tuple[AttributeChange, ...] = ()
     groups: tuple[GroupCut, ...] = ()
+    scalings: tuple[Scaling, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The plan as JSON values; equal index lists are stored once."""
@@ -76,12 +88,17 @@ class Plan:
             }
             for a in self.attributes
         ]
+        scalings = [
+            {"tensor": s.tensor, "axis": s.axis, "rows": number(s.rows), "factor": s.factor}
+            for s in self.scalings
+        ]
         return {
             "schema": SCHEMA,
             "index_sets": [list(removed) for removed in index_sets],
             "cuts": cuts,
             "attributes": attributes,
             "groups": groups,
+            "scalings": scalings,
         }
 
     def to_json(self) -> str:
@@ -109,13 +126,17 @@ class Plan:
                 )
                 for a in document["attributes"]
             ]
+            scalings = [
+                Scaling(str(s["tensor"]), _whole(s["axis"]), sets[_whole(s["rows"])], _factor(s["factor"]))
+                for s in document.get("scalings", ())
+            ]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise InputRefused(f"a broken plan: {type(error).__name__}: {error}") from None
         for cut in cuts:
             _check_range(cut.tensor, cut.size, cut.removed)
         for group in groups:
             _check_range(group.name, group.channels, group.removed)
-        return cls(tuple(cuts), tuple(attributes), tuple(groups))
+        return cls(tuple(cuts), tuple(attributes), tuple(groups), tuple(scalings))
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -142,7 +163,14 @@ class Plan:
             attributes[change.module, change.attribute] = AttributeChange(
                 change.module, change.attribute, before, change.after
             )
-        return Plan(tuple(cuts.values()), tuple(attributes.values()), later.groups)
+        scalings = [*self.scalings, *(self._before(scaling) for scaling in later.scalings)]
+        return Plan(tuple(cuts.values()), tuple(attributes.values()), later.groups, tuple(scalings))
+
+    def _before(self, scaling: Scaling) -> Scaling:
+        """A scaling of what this plan leaves, in the coordinates of what it began with."""
+        kept = [cut.kept for cut in self.cuts if (cut.tensor, cut.axis) == (scaling.tensor, scaling.axis)]
+        rows = tuple(kept[0][row] for row in scaling.rows) if kept else scaling.rows
+        return replace(scaling, rows=rows)
 
 
 def _plain(value: int | tuple[int, ...]) -> int | list[int]:
@@ -153,6 +181,12 @@ def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r} is not a whole number")
     return value
+
+
+def _factor(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ValueError(f"{value!r} is not a positive number")
+    return float(value)
 
 
 def _count(value: object) -> int | tuple[int, ...]:

@@ -32,7 +32,7 @@ MAX_TRIALS = 400
 class Planned:
     """A plan that ran, and the groups that had to be left out for it, with the reason.
 
-    `found` says that an attribute follows which no shape shows.
+    `found` says that an attribute or a constant follows which no shape shows.
     """
 
     plan: Plan
@@ -54,8 +54,9 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
         marked = graph.marked(chosen)
         plan = _draft(graph, chosen, marked, changes)
         mismatch = try_out(graph, plan, marked)
-        if mismatch is None:
-            return Planned(plan, protected, found=bool(changes))
+        if not isinstance(mismatch, Mismatch):
+            found = bool(changes or mismatch)
+            return Planned(replace(plan, scalings=mismatch), protected, found=found)
         if _follow(graph, mismatch, marked, changes):
             followed += mismatch.axes
             continue

@@ -16,7 +16,8 @@ from prunecli.graph.meta import meta_copy
 from prunecli.graph.propagation import Literal
 from prunecli.graph.tracing import Operation, TensorRef, Trace, record
 from prunecli.surgery.cutting import carry_out
-from prunecli.surgery.plan import Plan
+from prunecli.surgery.folding import SCALING, Rescaled, Uses, fold
+from prunecli.surgery.plan import Plan, Scaling
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,7 @@ class _Watch:
         self.marked = marked
         self.reached = -1
         self.found: Mismatch | None = None
+        self.rescaled: list[Rescaled] = []
         self._by_operation: dict[int, list[Literal]] = {}
         for literal in literals:
             self._by_operation.setdefault(literal.operation, []).append(literal)
@@ -66,12 +68,9 @@ class _Watch:
             reason = f"the forward takes another course in {self.trace.place_of(operation)!r}"
             self.found = Mismatch(self.trace, operation.index, reason)
             raise _Stop
-        for scale, expected in zip(_constants(operation), _constants(whole), strict=False):
-            if scale != expected:
-                where = self.trace.place_of(whole)
-                reason = f"{where} computes with {scale:.6g} where the whole network has {expected:.6g}"
-                self.found = Mismatch(self.trace, operation.index, reason)
-                raise _Stop
+        for now, expected in zip(_constants(operation), _constants(whole), strict=False):
+            if now != expected:
+                self.rescaled.append(Rescaled(whole, now, expected))
         for literal in self._by_operation.get(operation.index, ()):
             value = argument(operation.args, literal.path)
             original = argument(whole.args, literal.path)
@@ -103,10 +102,13 @@ class _Watch:
 
 
 def _constants(operation: Operation) -> list[float]:
-    """The floating-point numbers among the arguments: a scale by 1/√width is one of them."""
-    return [
-        leaf for leaf in pytree.tree_leaves((operation.args, operation.kwargs)) if isinstance(leaf, float)
-    ]
+    """The floating-point numbers among the arguments, and a whole number that the operation multiplies by.
+
+    A scale by 1/√width is one of them.
+    """
+    kinds = (float, int) if operation.name.rstrip("_") in SCALING else (float,)
+    leaves = pytree.tree_leaves((operation.args, operation.kwargs))
+    return [leaf for leaf in leaves if isinstance(leaf, kinds) and not isinstance(leaf, bool)]
 
 
 def argument(args: Any, path: tuple[int | str, ...]) -> int | None:
@@ -118,18 +120,25 @@ def argument(args: Any, path: tuple[int | str, ...]) -> int | None:
     return args if isinstance(args, int) else None
 
 
-def try_out(graph: ChannelGraph, plan: Plan, marked: NDArray[np.bool_]) -> Mismatch | None:
-    """Run the cut network on shapes, in each mode that was traced; the first mismatch, or None."""
+def try_out(graph: ChannelGraph, plan: Plan, marked: NDArray[np.bool_]) -> Mismatch | tuple[Scaling, ...]:
+    """Run the cut network on shapes, in each mode that was traced.
+
+    The first mismatch; else the scalings of weights that make up for constants which follow a width.
+    """
+    scalings: dict[Scaling, None] = {}
     for number, trace in enumerate(graph.traces):
-        mismatch = _run(graph, plan, marked, number, trace)
-        if mismatch is not None:
-            return mismatch
-    return None
+        found = _run(graph, plan, marked, number, trace)
+        if isinstance(found, Mismatch):
+            return found
+        if number and scalings.keys() != dict.fromkeys(found).keys():
+            return Mismatch(trace, 0, "training computes with other constants than inference")
+        scalings.update(dict.fromkeys(found))
+    return tuple(scalings)
 
 
 def _run(
     graph: ChannelGraph, plan: Plan, marked: NDArray[np.bool_], number: int, trace: Trace
-) -> Mismatch | None:
+) -> Mismatch | tuple[Scaling, ...]:
     watch = _Watch(trace, graph.propagation.literals[number], marked)
     cut = carry_out(plan, meta_copy(graph.model))
     try:
@@ -141,10 +150,25 @@ def _run(
             before=watch.before,
         )
     except _Stop:
+        assert watch.found is not None
         return watch.found
     except Exception as error:
         return watch.broken_off(error)
-    return _different_shape(graph, marked, number, ran)
+    return _different_shape(graph, marked, number, ran) or _folded(trace, watch.rescaled)
+
+
+def _folded(trace: Trace, rescaled: Sequence[Rescaled]) -> Mismatch | tuple[Scaling, ...]:
+    """The scalings for all constants that changed; the first that no weights can take up is a mismatch."""
+    scalings: list[Scaling] = []
+    uses = Uses(trace)
+    for each in rescaled:
+        found = fold(uses, each)
+        if found is None:
+            where = trace.place_of(each.operation)
+            reason = f"{where} computes with {each.now:.6g} where the whole network has {each.before:.6g}"
+            return Mismatch(trace, each.operation.index, reason)
+        scalings += found
+    return tuple(scalings)
 
 
 def surroundings(graph: ChannelGraph, mismatch: Mismatch) -> Iterator[list[Axis]]:

@@ -9,19 +9,25 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunecli.errors import WorkFailed
 from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.graph.inputs import weights_type
+from prunecli.surgery.cutting import scaled_rows
 from prunecli.surgery.masked import run_masked
+from prunecli.surgery.plan import Scaling
 
 METHOD = "masked original, random input, inference and training mode, float64"
 TOLERANCE = 1e-9
 HIGHEST_TOLERANCE = 1e-6
 ROUNDING_MARGIN = 100
+ROUNDINGS = 8  # of a weight that is scaled in several cuts, in units of its last bit
 DROPOUTS = nn.modules.dropout._DropoutNd
 
 
@@ -49,10 +55,11 @@ def prove(
     cut: nn.Module,
     removed: Mapping[str, Iterable[int]],
     *,
+    scalings: Sequence[Scaling] = (),
     seed: int = 0,
 ) -> Verification:
     """The same as `verify`; raises WorkFailed when the two do not compute the same."""
-    found = verify(graph, original, cut, removed, seed=seed)
+    found = verify(graph, original, cut, removed, scalings=scalings, seed=seed)
     if not found.equivalent:
         raise WorkFailed(
             "the pruned network does not compute what the masked original computes: "
@@ -68,6 +75,7 @@ def verify(
     cut: nn.Module,
     removed: Mapping[str, Iterable[int]],
     *,
+    scalings: Sequence[Scaling] = (),
     seed: int = 0,
 ) -> Verification:
     """Compare `cut` with `original` when the channels `removed` (by group name) are masked in it.
@@ -76,12 +84,16 @@ def verify(
     normal random input. Nothing is changed in either network. A network that amplifies rounding (a deep one,
     with batch statistics of two images) is allowed `ROUNDING_MARGIN` times what the last bit of the input
     does to the masked original itself, `HIGHEST_TOLERANCE` at most; the tolerance in the result says so.
+
+    Weights that `scalings` of the plan multiplied were rounded to their type. They must be the products up to
+    that rounding, and are compared unrounded.
     """
     marked = graph.marked(removed)
     generator = torch.Generator().manual_seed(seed)
     batch = graph.traces[0].inputs[0].shape[0]  # the same shapes as in the trace
     inputs = graph.calling.random(generator, torch.float64, batch=batch)
     whole, small = (copy.deepcopy(model).cpu().double() for model in (original, cut))
+    _unround(graph, whole, small, marked, scalings, eps=torch.finfo(weights_type(cut)).eps)
     worst_abs, worst_rel, tolerance = 0.0, 0.0, TOLERANCE
     for number, trace in enumerate(graph.traces):
         for model in (whole, small):
@@ -101,6 +113,28 @@ def verify(
                 tolerance = max(tolerance, min(amplified, HIGHEST_TOLERANCE))
         worst_abs, worst_rel = max(worst_abs, absolute), max(worst_rel, relative)
     return Verification(METHOD, worst_abs, worst_rel, tolerance, bool(worst_rel <= tolerance))
+
+
+def _unround(
+    graph: ChannelGraph,
+    whole: nn.Module,
+    small: nn.Module,
+    marked: NDArray[np.bool_],
+    scalings: Sequence[Scaling],
+    *,
+    eps: float,
+) -> None:
+    """Put the exact products in place of scaled weights; raises WorkFailed when these are others."""
+    for name in dict.fromkeys(scaling.tensor for scaling in scalings):
+        found = small.get_parameter(name)
+        exact = scaled_rows(whole.get_parameter(name), [each for each in scalings if each.tensor == name])
+        for axis in range(exact.dim()):
+            if (name, axis) in graph.origins:
+                stays = ~graph.removed_from(name, axis, marked)
+                exact = exact.index_select(axis, torch.from_numpy(np.flatnonzero(stays)))
+        if exact.shape != found.shape or _largest(exact - found) > ROUNDINGS * eps * _largest(exact):
+            raise WorkFailed(f"{name} is not what the plan's scaling makes of it")
+        found.data = exact
 
 
 def _nudged(given: Tensor) -> Tensor:

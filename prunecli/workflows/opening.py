@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from prunecli.architectures import Architecture, build, from_factory, identify, resolve
+from prunecli.architectures.construction import LeaveUninitialised
 from prunecli.checkpoints import Checkpoint, default_sample, read_checkpoint
 from prunecli.errors import InputRefused, nearest
+from prunecli.graph.meta import meta_copy
 from prunecli.progress import Progress, remark, silent
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.plan import Plan
@@ -80,6 +82,18 @@ def load(path: str, *, model: str | None = None) -> nn.Module:
 def open_checkpoint(opening: Opening, *, progress: Progress = silent) -> Opened:
     """Read, identify, build, load, and remark what was decided. Raises InputRefused for what does not fit."""
     checkpoint, notes = _read(opening)
+    return network_of(opening, checkpoint, notes=notes, progress=progress)
+
+
+def network_of(
+    opening: Opening,
+    checkpoint: Checkpoint,
+    *,
+    shapes_only: bool = False,
+    notes: tuple[str, ...] = (),
+    progress: Progress = silent,
+) -> Opened:
+    """The network of a checkpoint that was read; with `shapes_only` on the meta device, without weights."""
     document: Mapping[str, Any] = checkpoint.document or {}
     if "scores" in document:
         raise InputRefused(
@@ -94,11 +108,15 @@ def open_checkpoint(opening: Opening, *, progress: Progress = silent) -> Opened:
     plan: Plan | None = None
     if document.get("plan") is not None:
         plan = Plan.from_document(document["plan"])
-    architecture, confidence, model, found = _network(opening, checkpoint, document)
+    make = _empty_network if shapes_only else _network
+    architecture, confidence, model, found = make(opening, checkpoint, document)
     if plan is not None and checkpoint.module is None:
         carry_out(plan, model)
     if checkpoint.module is None:
-        _load_weights(model, checkpoint.tensors, architecture)
+        _check_fit(model, checkpoint.tensors, architecture)
+        _set_dtype(model, checkpoint.tensors)
+    if checkpoint.module is None and not shapes_only:
+        _load_weights(model, checkpoint.tensors)
     mean, std = _normalisation(opening, document, architecture)
     notes = (*notes, *checkpoint.notes, *found)
     remark(progress, notes)
@@ -113,6 +131,17 @@ def open_checkpoint(opening: Opening, *, progress: Progress = silent) -> Opened:
         history=tuple(document.get("history") or ()),
         notes=notes,
     )
+
+
+def open_earlier(opening: Opening, path: str, opened: Opened, *, progress: Progress = silent) -> nn.Module:
+    """An earlier state of the network that is open; raises InputRefused where `path` holds another one."""
+    found = open_checkpoint(replace(opening, checkpoint=path), progress=progress)
+    shapes = [
+        {name: tensor.shape for name, tensor in each.model.state_dict().items()} for each in (found, opened)
+    ]
+    if shapes[0] != shapes[1]:
+        raise InputRefused(f"{path!r} is not an earlier state of the network that is pruned")
+    return found.model
 
 
 def _read(opening: Opening) -> tuple[Checkpoint, tuple[str, ...]]:
@@ -148,6 +177,18 @@ def _network(
     note = f"recognised as {found.architecture.name}" + (f" with {arguments}" if arguments else "")
     network = build(found.architecture, initialise=False)
     return found.architecture, found.confidence, network, (note, *found.notes)
+
+
+def _empty_network(
+    opening: Opening, checkpoint: Checkpoint, document: Mapping[str, Any]
+) -> tuple[Architecture, float, nn.Module, tuple[str, ...]]:
+    """The same on the meta device; where a constructor reads values, built on the CPU and emptied."""
+    try:
+        with torch.device("meta"), LeaveUninitialised():
+            return _network(opening, checkpoint, document)
+    except (RuntimeError, NotImplementedError):
+        architecture, confidence, model, notes = _network(opening, checkpoint, document)
+        return architecture, confidence, meta_copy(model), notes
 
 
 def _of_a_module(
@@ -195,8 +236,8 @@ def _own_shape(architecture: Architecture, shape: tuple[int, ...] | None) -> Arc
     return architecture if shape is None else Architecture(architecture.name, architecture.arguments, shape)
 
 
-def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor], architecture: Architecture) -> None:
-    """Put `tensors` into `model`; the counters of batch norm may be missing, nothing else may differ."""
+def _check_fit(model: nn.Module, tensors: Mapping[str, Tensor], architecture: Architecture) -> None:
+    """Refuse tensors that are not those of `model`; only the counters of batch norm may be missing."""
     own = model.state_dict()
     missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
     extra = [name for name in tensors if name not in own]
@@ -216,8 +257,11 @@ def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor], architecture:
                 *([f"perhaps {missing[0]!r} is called {near!r}"] if near else []),
             ],
         )
+
+
+def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put `tensors`, which fit, into `model`."""
     with torch.no_grad():
-        _set_dtype(model, tensors)
         # The network's own dictionary carries the versions by which some modules read old files.
         state = model.state_dict()
         state.update(tensors)

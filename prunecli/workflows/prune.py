@@ -13,7 +13,7 @@ from torch import nn
 
 from prunecli.allocation.bounds import Bounds
 from prunecli.allocation.choosing import Allocation
-from prunecli.errors import GateNotMet, InputRefused, WrongUse
+from prunecli.errors import GateNotMet, WrongUse
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.progress import Progress, remark, silent
 from prunecli.scoring.filter_scores import FilterScores
@@ -23,23 +23,25 @@ from prunecli.strategies.diary import Diary
 from prunecli.strategies.loss_aware import LossAwareWishes
 from prunecli.strategies.parts import PartWishes
 from prunecli.surgery.planning import follow_plan
+from prunecli.surgery.scattering import drop_whole
 from prunecli.surgery.verification import Verification
 from prunecli.surgery.verification import prove as prove_cut
 from prunecli.training.settings import FitSettings
 from prunecli.workflows.calibrating import Scorer, tell_calibration
 from prunecli.workflows.calibration_request import Calibration
 from prunecli.workflows.data import Images
-from prunecli.workflows.opening import Opened, Opening, open_checkpoint
+from prunecli.workflows.opening import Opened, Opening, open_checkpoint, open_earlier
 from prunecli.workflows.plan_files import read_plan, write_plan
 from prunecli.workflows.procedure import Procedure
 from prunecli.workflows.prune_judging import Judge
 from prunecli.workflows.prune_request import PruneRequest
-from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows
+from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows, refuse_nothing
 from prunecli.workflows.prune_tuning import TuningRequest, TuningResult, chosen_before, tune, with_values
 from prunecli.workflows.ranking import Ranker
 from prunecli.workflows.run_keeping import run_origin
 from prunecli.workflows.saved_scores import fitting_scores, read_scores, refuse_other_data
-from prunecli.workflows.saving import destination, save
+from prunecli.workflows.saving import destination, save, whole_plan
+from prunecli.workflows.scattered import with_scatters
 
 _TRAINING, _BITES, _PARTS, _LOSS_AWARE = FitSettings(), BiteWishes(), PartWishes(), LossAwareWishes()
 
@@ -77,6 +79,7 @@ def prune(
     checkpoint_every: int | None = None,
     checkpoint_dir: str | None = None,
     resume: str | None = None,
+    stream: bool | None = None,
     dry_run: bool = False,
     output: str | None = None,
     force: bool = False,
@@ -99,7 +102,11 @@ def _carried_out(asked: PruneRequest) -> PruneResult:
     keeping, force, progress = asked.keeping, asked.force, asked.progress
     with ExitStack() as held:
         held.enter_context(destination(asked.opening, asked.output, asked.plan_out, force=force))
-        run = _Pruning(
+        if asked.is_streamed:
+            from prunecli.workflows.streamed_prune import prune_streamed
+
+            return prune_streamed(asked)
+        run = Pruning(
             opening=asked.opening,
             opened=asked.opened or open_checkpoint(asked.opening, progress=progress),
             images=asked.images,
@@ -130,7 +137,7 @@ def _carried_out(asked: PruneRequest) -> PruneResult:
 
 
 @dataclass(kw_only=True)
-class _Pruning:
+class Pruning:
     """The steps of one pruning, and what they hand on."""
 
     opening: Opening
@@ -158,6 +165,7 @@ class _Pruning:
             raise WrongUse("prune needs to know how much to remove", hints=["for example: --ratio 0.5"])
         self.procedure.check()
         start = time.perf_counter()
+        self.opened = with_scatters(self.opened, plan=self.plan, residual=self.bounds.residual)
         self.graph = build_graph(self.opened.model, self.opened.architecture.input_shape)
         self.seconds["trace"] = time.perf_counter() - start
         self.notes.extend(self.opened.notes)
@@ -184,16 +192,8 @@ class _Pruning:
 
     def take_earlier(self, path: str | None) -> None:
         """Open the checkpoint whose weights come back before each training."""
-        if path is None:
-            return
-        found = open_checkpoint(replace(self.opening, checkpoint=path), progress=self.progress)
-        shapes = [
-            {name: tensor.shape for name, tensor in each.model.state_dict().items()}
-            for each in (found, self.opened)
-        ]
-        if shapes[0] != shapes[1]:
-            raise InputRefused(f"{path!r} is not an earlier state of the network that is pruned")
-        self.earlier = found.model
+        if path is not None:
+            self.earlier = open_earlier(self.opening, path, self.opened, progress=self.progress)
 
     def tune(self, request: TuningRequest | None, *, resume: str | None) -> None:
         """Put the values that rehearsals choose in the place of the parts' own."""
@@ -284,27 +284,34 @@ class _Pruning:
         if self.plan is not None:
             return self.follow(self.plan)
         model = copy.deepcopy(self.opened.model) if self.procedure.trains else self.opened.model
-        return self.procedure.strategy.function(self.task(model, self.graph, self.scorer, diary))
+        outcome = self.procedure.strategy.function(self.task(model, self.graph, self.scorer, diary))
+        return replace(outcome, cut=drop_whole(outcome.cut))
 
     def follow(self, path: str) -> PruningOutcome:
         """The network cut by a saved plan."""
         model = self.opened.model
         planned, cut = follow_plan(self.graph, read_plan(path), copy.deepcopy(model))
+        drop_whole(cut)
         removed = {group.name: group.removed for group in planned.plan.groups}
         allocation = Allocation(removed, {}, {})
         return PruningOutcome(reference=model, cut=cut, allocation=allocation, planned=planned)
 
     def prove(self, outcome: PruningOutcome) -> Verification:
         """Compare the cut network with the masked whole one; raises when nothing was cut or they differ."""
-        if not outcome.planned.plan.cuts:
-            reasons = [*outcome.planned.protected.values(), *outcome.allocation.protected.values()]
-            hint = reasons[0] if reasons else "the ratio leaves every group whole: try a larger one"
-            raise GateNotMet("nothing could be pruned", hints=[hint])
+        refuse_nothing(outcome)
         if outcome.proof is not None:
             return outcome.proof
         start = time.perf_counter()
-        removed = {group.name: group.removed for group in outcome.planned.plan.groups}
-        found = prove_cut(self.graph, outcome.reference, outcome.cut, removed, seed=self.asked["seed"])
+        plan = outcome.planned.plan
+        removed = {group.name: group.removed for group in plan.groups}
+        found = prove_cut(
+            self.graph,
+            outcome.reference,
+            outcome.cut,
+            removed,
+            scalings=plan.scalings,
+            seed=self.asked["seed"],
+        )
         self.seconds["verify"] = time.perf_counter() - start
         return found
 
@@ -327,26 +334,32 @@ class _Pruning:
     def write(self, outcome: PruningOutcome, output: str | None, *, force: bool) -> dict[str, Any] | None:
         """Write the cut network, its plan in the coordinates of the architecture."""
         if self.dry_run or output is None:
-            why = "a dry run" if self.dry_run else "give -o FILE"
-            self.notes.append(f"nothing was written: {why}")
+            self.tell_not_written()
             return None
-        earlier, later = self.opened.plan, outcome.planned.plan
         return save(
             self.opened,
             outcome.cut,
-            plan=later if earlier is None else earlier.then(later),
-            step={
-                "command": "prune",
-                **self.asked,
-                "recalibrate": self.recalibrate if self.images is not None else 0,
-                **self.procedure.document(self.graph, self.settings()),
-                "source_sha256": self.opened.checkpoint.sha256,
-            },
+            plan=whole_plan(self.opened, outcome.planned.plan),
+            step=self.step(),
             output=output,
             force=force,
             mean=self.images.mean if self.images else None,
             std=self.images.std if self.images else None,
         )
+
+    def tell_not_written(self) -> None:
+        """Note why there is no file."""
+        self.notes.append(f"nothing was written: {'a dry run' if self.dry_run else 'give -o FILE'}")
+
+    def step(self) -> dict[str, Any]:
+        """What the file's history says of this pruning."""
+        return {
+            "command": "prune",
+            **self.asked,
+            "recalibrate": self.recalibrate if self.images is not None else 0,
+            **self.procedure.document(self.graph, self.settings()),
+            "source_sha256": self.opened.checkpoint.sha256,
+        }
 
     def result(self, outcome: PruningOutcome, **shown: Any) -> PruneResult:
         """Everything that is to say of the pruning."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from prunecli.workflows.opening import Opened, Opening
 from prunecli.workflows.procedure import Procedure
 from prunecli.workflows.prune_tuning import TuningRequest
 from prunecli.workflows.run_keeping import Keeping
+from prunecli.workflows.streaming_choice import is_streamed, obstacles_of_criteria
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,9 @@ class PruneRequest:
     batches, or its `scores` come from a file. With `evaluate` or `max_drop` (points) batch norms are measured
     again after the cut on `recalibrate` batches (None: 10, 0: none), and the part `judge` ("test" or
     "validation") is read. Where a strategy that trains stands is kept in `checkpoint_dir` (beside the output
-    if nothing is said); `resume` is such a folder, to go on from. A checkpoint and images that are open
+    if nothing is said); `resume` is such a folder, to go on from. With `stream` the network is read from the
+    disk tensor by tensor and never held whole, without it (False) held; None leaves it to the memory that
+    there is. A checkpoint and images that are open
     already are given as `opened` and `images`.
     Raises WrongUse for wishes that cannot be.
     """
@@ -70,6 +73,7 @@ class PruneRequest:
     checkpoint_every: int | None
     checkpoint_dir: str | None
     resume: str | None
+    stream: bool | None
     dry_run: bool
     output: str | None
     force: bool
@@ -80,6 +84,27 @@ class PruneRequest:
     def __post_init__(self) -> None:
         if self.tuning is not None:
             self.tuning.check(self.procedure)
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the network stays on the disk; raises WrongUse where it is to and cannot."""
+        return is_streamed(self.opening, self.stream, list(self._obstacles()))
+
+    def _obstacles(self) -> Iterator[str]:
+        """What takes the network whole, in words that follow "which" and are followed by "does not allow"."""
+        whole = {
+            "a strategy that trains": self.procedure.trains,
+            f"the strategy {self.strategy}": self.plan is None and not self.procedure.ranks_once,
+            "measuring accuracy": self.evaluate or self.max_drop is not None,
+            "standard output": self.output == "-",
+            "--scores": self.scores is not None,
+            "--rewind": self.rewind is not None,
+            "tuning": self.tuning is not None,
+            "a network that is open already": self.opened is not None or self.images is not None,
+        }
+        yield from (what for what, asked in whole.items() if asked)
+        if self.plan is None:
+            yield from obstacles_of_criteria([self.shown["criterion"]])
 
     @property
     def shown(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from prunecli.cost.thop_figures import thop_figures
 from prunecli.errors import GateNotMet
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.strategies.bites import Bite
+from prunecli.strategies.contract import PruningOutcome
 from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import Planned
 from prunecli.surgery.verification import Verification
@@ -120,6 +121,14 @@ class PruneResult:
             "bites": len(self.bites),
             "after": [number + 1 for number in self.trained_after],
         }
+
+
+def refuse_nothing(outcome: PruningOutcome) -> None:
+    """Raise GateNotMet when nothing was cut, with the reason."""
+    if not outcome.planned.plan.cuts:
+        reasons = [*outcome.planned.protected.values(), *outcome.allocation.protected.values()]
+        hint = reasons[0] if reasons else "the ratio leaves every group whole: try a larger one"
+        raise GateNotMet("nothing could be pruned", hints=[hint])
 
 
 def costs(model: nn.Module, shape: Sequence[int]) -> dict[str, Any]:

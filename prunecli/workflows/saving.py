@@ -46,14 +46,31 @@ def save(
     """Write `model` with its architecture, plan and history plus `step`; None without an output."""
     if output is None or not is_main():
         return None
+    document = saved_document(opened, plan=plan, step=step, mean=mean, std=std)
+    target = sys.stdout.buffer if output == "-" else output
+    written = write_checkpoint(target, model.cpu().state_dict(), document, force=force)
+    return {**asdict(written), "path": output}
+
+
+def whole_plan(opened: Opened, later: Plan) -> Plan:
+    """All that was ever cut, in the coordinates of the architecture."""
+    return later if opened.plan is None else opened.plan.then(later)
+
+
+def saved_document(
+    opened: Opened,
+    *,
+    plan: Plan | None,
+    step: Mapping[str, Any],
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+) -> dict[str, Any]:
+    """What a file says of its network: architecture, plan, normalisation, and the history plus `step`."""
     mean, std = mean or opened.mean, std or opened.std
-    document = {
+    return {
         "architecture": opened.architecture.document(),
         "input_shape": list(opened.architecture.input_shape),
         "plan": None if plan is None else plan.document(),
         "normalisation": None if mean is None or std is None else {"mean": list(mean), "std": list(std)},
         "history": [*opened.history, {**step, "version": __version__}],
     }
-    target = sys.stdout.buffer if output == "-" else output
-    written = write_checkpoint(target, model.cpu().state_dict(), document, force=force)
-    return {**asdict(written), "path": output}

@@ -10,19 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.processes import is_main
 from prunecli.progress import Progress, silent
 from prunecli.reports.pictures import score_distributions
 from prunecli.scoring.filter_scores import FilterScores
 from prunecli.scoring.group_scores import score_groups
 from prunecli.scoring.normalization import normalise_scores
-from prunecli.workflows.calibrating import open_scorer, tell_calibration
+from prunecli.workflows.calibrating import Scorer, open_scorer, tell_calibration
 from prunecli.workflows.calibration_request import Calibration
 from prunecli.workflows.keeping import Keepsakes
 from prunecli.workflows.opening import Opened, Opening
 from prunecli.workflows.saved_scores import data_origin, save_scores
 from prunecli.workflows.saving import destination
+from prunecli.workflows.streamed_checkpoint import streamed_checkpoint
+from prunecli.workflows.streaming_choice import is_streamed, obstacles_of_criteria
 
 GroupScores = Mapping[str, Mapping[str, NDArray[np.float64] | None]]
 
@@ -71,6 +73,7 @@ def score(
     seed: int = 0,
     calibration: Calibration | None = None,
     save: str | None = None,
+    stream: bool | None = None,
     force: bool = False,
     keep: Keepsakes | None = None,
     progress: Progress = silent,
@@ -78,14 +81,21 @@ def score(
     """Score a checkpoint by `criteria`; with scope "global" a group's scores are divided by their mean.
 
     Criteria that look at the network at work run it on the images of `calibration`. `save` keeps the
-    scores of the filters in a file, `keep` says which pictures and reports to write. Raises WrongUse for
-    an unknown criterion, InputRefused when the checkpoint or the data cannot be opened.
+    scores of the filters in a file, `keep` says which pictures and reports to write. With `stream` the
+    network is read from the disk tensor by tensor, without it (False) held in memory; None leaves it to the
+    memory that there is. Raises WrongUse for an unknown criterion, InputRefused when the checkpoint or the
+    data cannot be opened.
     """
     keep = keep or Keepsakes()
     with destination(opening, save, *keep.paths, force=force):
-        scorer = open_scorer(opening, criteria, calibration=calibration, seed=seed, progress=progress)
+        whole = [*(["--save"] if save else []), *obstacles_of_criteria(criteria)]
+        if is_streamed(opening, stream, whole):
+            scorer, filters = _streamed(opening, criteria, seed=seed, progress=progress)
+        else:
+            scorer = open_scorer(opening, criteria, calibration=calibration, seed=seed, progress=progress)
+            filters = None
         told = tell_calibration(scorer, progress)
-        filters = scorer.score()
+        filters = scorer.score() if filters is None else filters
         output = save_scores(save, filters, scorer, force=force) if save and is_main() else None
         result = ScoreResult(
             opened=scorer.opened,
@@ -100,6 +110,27 @@ def score(
         )
         keep.write("score", result.document(), plot=score_distributions)
         return result
+
+
+def _streamed(
+    opening: Opening, criteria: Sequence[str], *, seed: int, progress: Progress
+) -> tuple[Scorer, FilterScores | None]:
+    """The scores of a network on the disk, with what knows its shapes."""
+    with streamed_checkpoint(opening, progress=progress) as source:
+        opened = source.opened
+        graph = build_graph(opened.model, opened.architecture.input_shape)
+        scores = source.survey(graph, graph.layers, criteria, seed=seed)
+        source.hash()
+        found = Scorer(
+            opening=opening,
+            opened=source.opened,
+            graph=graph,
+            criteria=tuple(criteria),
+            calibration=Calibration(),
+            seed=seed,
+            progress=progress,
+        )
+        return found, scores
 
 
 def layers_document(

@@ -27,7 +27,7 @@ ARGUMENTS = {
 }
 KEYWORDS = {
     "inspect": set(),
-    "score": {"criteria", "scope", "seed", "calibration", "save", "force", "keep", "progress"},
+    "score": {"criteria", "scope", "seed", "calibration", "save", "stream", "force", "keep", "progress"},
     "compare": {
         *("criteria", "ratios", "scores", "seed", "top", "calibration", "noise_floor", "cwda", "judge_cuts"),
         *("fail_above", "keep", "progress"),
@@ -45,7 +45,7 @@ KEYWORDS = {
             "recalibrate",
             "batches",
         ),
-        *("skip_bad_images", "plan_out", "dry_run", "output", "force", "progress", "scores"),
+        *("skip_bad_images", "plan_out", "dry_run", "stream", "output", "force", "progress", "scores"),
     },
     "finetune": {
         *("data", "settings", "recalibrate", "teacher", "logs", "checkpoint_every", "checkpoint_dir"),
@@ -153,7 +153,7 @@ def test_prune_options_arrive_typed(cli, workflows):
         *["--lr", "0.1", "--batch-size", "64", "--max-drop", "1.5", "--residual", "inner", "--force"],
         *["--optimizer", "adamw", "--steps", "3", "--trigger", "drop:1.5", "--epochs-each", "2", "--distill"],
         *["--ratio-schedule", "cubic", "--hardness", "removed", "--freeze", "conv1", "--resume", "small.run"],
-        *["-o", "small.safetensors", "--plan-out", "plan.json", "--dry-run", "--data", "digits"],
+        *["-o", "small.safetensors", "--plan-out", "plan.json", "--dry-run", "--data", "digits", "--stream"],
     )
     assert outcome.code == 0
     given = dict(workflows["prune"].given)
@@ -188,6 +188,7 @@ def test_prune_options_arrive_typed(cli, workflows):
         "batches": 8,
         "plan_out": "plan.json",
         "dry_run": True,
+        "stream": True,
         "output": "small.safetensors",
         "force": True,
         "rewind": None,

@@ -101,7 +101,7 @@ def test_control_characters_of_a_message_do_not_reach_the_terminal(cli, workflow
             ["evaluate", "--data", "digits", "--batch-size", "0"],
             ["--batch-size takes a whole number from 1 on, not '0'"],
         ),
-        (["prune", "--residual", "scatter", "--ratio", "0.5"], ["unknown residual 'scatter'"]),
+        (["prune", "--residual", "skip", "--ratio", "0.5"], ["unknown residual 'skip'"]),
     ],
 )
 def test_wrong_use_is_said_with_the_nearest_match(cli, workflows, arguments, lines):

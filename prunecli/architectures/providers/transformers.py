@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 IMAGES = "AutoModelForImageClassification"
+MAPS = "AutoModelForSemanticSegmentation"
 SENTENCES = "AutoModelForSequenceClassification"
+WORDS = "AutoModelForCausalLM"
+TRANSLATION = "AutoModelForSeq2SeqLM"
+SPEECH = "AutoModelForSpeechSeq2Seq"
+PAIRS = "AutoModel"  # of an image and a text
 TOKENS = 128  # length of the input that text models are traced with
 
-# model type → (automatic class, side of a square image or None for token ids)
+# model type → (automatic class, side of a square image or None for token ids or sounds)
 TYPES: dict[str, tuple[str, int | None]] = {
     "beit": (IMAGES, 224),
     "convnext": (IMAGES, 224),
@@ -33,8 +38,15 @@ TYPES: dict[str, tuple[str, int | None]] = {
     "bert": (SENTENCES, None),
     "distilbert": (SENTENCES, None),
     "roberta": (SENTENCES, None),
-    "gpt2": ("AutoModelForCausalLM", None),
+    "gpt2": (WORDS, None),
+    "llama": (WORDS, None),
+    "qwen2": (WORDS, None),
+    "t5": (TRANSLATION, None),
+    "segformer": (MAPS, 512),
+    "clip": (PAIRS, None),
+    "whisper": (SPEECH, None),
 }
+SHORTER = {"clip": 77}  # texts no longer than its table of positions
 
 
 @provider("transformers", source="the transformers package (Apache-2.0), as an extra")
@@ -48,10 +60,15 @@ class Transformers(Provider):
         return {kind: f"transformers {word}, default configuration" for kind, (word, _) in TYPES.items()}
 
     def input_shape(self, name: str, arguments: Mapping[str, Any]) -> tuple[int, ...]:
-        """A square image, or a number of token ids."""
+        """A square image, a number of token ids, or the spectrum of a sound over time."""
         side = TYPES[name][1]
+        if TYPES[name][0] == SPEECH:
+            return (
+                int(arguments.get("num_mel_bins", 80)),
+                2 * int(arguments.get("max_source_positions", 1500)),
+            )
         if side is None:
-            return (TOKENS,)
+            return (SHORTER.get(name, TOKENS),)
         side = int(arguments.get("image_size", side))
         return (int(arguments.get("num_channels", 3)), side, side)
 

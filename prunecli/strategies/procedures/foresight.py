@@ -46,4 +46,5 @@ def cut_on(network: nn.Module, done: Plan, plan: Plan) -> nn.Module:
         left = tuple(place for place, position in enumerate(before.kept) if position in gone)
         if left:
             cuts.append(Cut(cut.tensor, cut.axis, len(before.kept), left))
-    return carry_out(Plan(tuple(cuts), plan.attributes, ()), network)
+    scalings = tuple(scaling for scaling in plan.scalings if scaling not in done.scalings)
+    return carry_out(Plan(tuple(cuts), plan.attributes, (), scalings), network)

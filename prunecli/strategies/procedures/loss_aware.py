@@ -229,7 +229,10 @@ class _Walk:
         removed = {group.name: group.removed for group in found.planned.plan.groups}
         if removed:
             with self._timed("verify"):
-                proof = prove(now.graph, found.reference, found.cut, removed, seed=self.task.seed)
+                scalings = found.planned.plan.scalings
+                proof = prove(
+                    now.graph, found.reference, found.cut, removed, scalings=scalings, seed=self.task.seed
+                )
             if self.proof is None or proof.max_rel_error > self.proof.max_rel_error:
                 self.proof = proof
             plan = found.planned.plan

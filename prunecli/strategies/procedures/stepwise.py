@@ -197,7 +197,14 @@ class _Way:
             return
         with self._timed("verify"):
             chosen = chosen_channels(self.since.graph, self.lately)
-            found = prove(self.since.graph, self.since.model, self.network, chosen, seed=self.task.seed)
+            found = prove(
+                self.since.graph,
+                self.since.model,
+                self.network,
+                chosen,
+                scalings=self.lately.scalings,
+                seed=self.task.seed,
+            )
         if self.proof is None or found.max_rel_error > self.proof.max_rel_error:
             self.proof = found
         self.lately = None

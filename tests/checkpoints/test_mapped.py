@@ -1,0 +1,73 @@
+"""A mapped checkpoint is the one that is read otherwise, and hashes its files in the background."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import closing
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from prunecli.checkpoints import background
+from prunecli.checkpoints.background import BackgroundDigest
+from prunecli.checkpoints.mapped import mapped_checkpoint, stored_bytes
+from prunecli.checkpoints.reading import read_checkpoint
+from prunecli.checkpoints.source import open_source
+from prunecli.errors import InputRefused
+
+
+def same(path):
+    expected = read_checkpoint(path)
+    with mapped_checkpoint(str(path)) as mapped:
+        found = mapped.checkpoint
+        assert list(found.tensors) == list(expected.tensors)
+        assert all(torch.equal(found.tensors[name], tensor) for name, tensor in expected.tensors.items())
+        assert (found.prefix, found.notes, found.bytes) == (expected.prefix, expected.notes, expected.bytes)
+        assert (found.kind, found.document, found.sha256) == (expected.kind, expected.document, "")
+        assert mapped.digest() == expected.sha256
+        assert all(mapped.maps.holds(tensor) for tensor in found.tensors.values())
+
+
+def test_one_file(weights, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({f"module.{name}": tensor for name, tensor in weights.items()}, path)
+    same(path)
+    assert stored_bytes(str(path)) == path.stat().st_size
+
+
+def test_shards(weights, tmp_path):
+    places = {name: f"{name[0]}.safetensors" for name in weights}
+    for place in set(places.values()):
+        save_file({n: t for n, t in weights.items() if places[n] == place}, tmp_path / place)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    same(index)
+    assert stored_bytes(str(index)) == sum(p.stat().st_size for p in tmp_path.glob("*.safetensors"))
+
+
+def test_a_file_of_another_kind_has_no_size_and_is_refused(save, weights):
+    path = save(weights)
+    assert stored_bytes(str(path)) is None
+    with pytest.raises(InputRefused), mapped_checkpoint(str(path)):
+        pass
+
+
+def test_a_digest_that_nobody_waits_for_ends_early(tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(100_000)}, path)
+    monkeypatch.setattr(background, "_CHUNK_BYTES", 1)
+    digest = BackgroundDigest([open_source(path)])
+    digest.close()
+    assert digest.result() != hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_reading_elsewhere_in_the_same_file_does_no_harm(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.randn(500_000)}, path)
+    with closing(BackgroundDigest([source := open_source(path)])) as digest:
+        for place in (100, 5, 70_000):
+            source.file.seek(place)
+            source.file.read(10)
+        assert digest.result() == hashlib.sha256(path.read_bytes()).hexdigest()

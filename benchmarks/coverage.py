@@ -154,7 +154,11 @@ def _reloads(architecture: Any, graph: Any, plan: Any, cut: Any) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/pruned.safetensors"
         write_checkpoint(path, cut.state_dict(), document)
-        subprocess.run([sys.executable, __file__, "--reload", path], check=True, capture_output=True)
+        ran = subprocess.run(
+            [sys.executable, __file__, "--reload", path], check=False, capture_output=True, text=True
+        )
+        if ran.returncode:
+            raise RuntimeError(f"in a new process: {_last(ran.stderr)}")
         there = torch.load(f"{path}.outputs", weights_only=True)
     here = outputs_of(cut, architecture.input_shape)
     return len(here) == len(there) and all(
@@ -169,9 +173,10 @@ def outputs_of(network: Any, input_shape: tuple[int, ...]) -> list[Any]:
     from torch.utils import _pytree as pytree
 
     from prunecli.graph.calling import calling_of
+    from prunecli.graph.meta import meta_copy
 
     torch.set_num_threads(1)
-    calling = calling_of(network, input_shape)
+    calling = calling_of(meta_copy(network), input_shape)
     inputs = calling.random(torch.Generator().manual_seed(2), torch.float32, batch=1)
     with torch.no_grad():
         leaves = pytree.tree_leaves(calling.run(network.eval(), inputs))

@@ -16,6 +16,10 @@ from prunecli.graph.groups import ChannelGroup
 from prunecli.surgery.scattering import is_scatter
 
 COUPLED, INNER, SCATTER = RESIDUAL_MODES = ("coupled", "inner", "scatter")
+TIED = {
+    INNER: "tied by a residual sum (--residual inner)",
+    SCATTER: "tied by a residual sum (--residual scatter)",
+}
 
 
 @dataclass(frozen=True)
@@ -62,14 +66,14 @@ def protected_by(graph: ChannelGraph, bounds: Bounds) -> dict[str, str]:
 
 
 def _residual_reasons(graph: ChannelGraph, bounds: Bounds) -> dict[str, str]:
-    """The groups that stay whole for the sake of a residual sum, with the reason."""
+    """The prunable groups that stay whole for the sake of a residual sum, with the reason."""
     if bounds.residual == COUPLED:
         return {}
     tied = residual_labels(graph)
     found = {}
     for group in graph.prunable:
         if tied.intersection(group.labels.tolist()):
-            found[group.name] = f"tied by a residual sum (--residual {bounds.residual})"
+            found[group.name] = TIED[bounds.residual]
         elif bounds.residual == INNER and any(is_scatter(member.tensor) for member in group.members):
             found[group.name] = "scattered into a residual sum (--residual inner)"
     return found
@@ -91,11 +95,17 @@ def ratio_of(
 
 
 def residual_labels(graph: ChannelGraph) -> set[int]:
-    """Labels of channels at which two activations are added."""
+    """Labels of channels at which two activations are added: those of the sum and of both terms."""
+    trace, outputs = graph.traces[0], graph.propagation.outputs[0]
+    sums = {operation.index: terms for operation, *terms in residual_sums(trace)}
     labels: set[int] = set()
-    outputs = graph.propagation.outputs[0]
-    for operation, _, _ in residual_sums(graph.traces[0]):
-        labels.update(_labels(outputs.get(operation.index, ())))
+    made: dict[int, int] = {}
+    for operation in trace.operations:
+        terms = sums.get(operation.index, [])
+        added = [made[ref.number] for ref in terms if ref.number in made]
+        for index in [operation.index, *added] if terms else []:
+            labels.update(_labels(outputs.get(index, ())))
+        made.update((ref.number, operation.index) for ref in operation.outputs[:1])
     return labels
 
 

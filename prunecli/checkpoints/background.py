@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 
 from prunecli.checkpoints.source import Source
+from prunecli.errors import InputRefused
 
-_CHUNK_BYTES = 4 << 20
+# Large: between two pieces the thread waits for the interpreter, and holds up who has it.
+_PIECE_BYTES = 128 << 20
 
 
 class BackgroundDigest:
@@ -27,7 +30,7 @@ class BackgroundDigest:
         self._found: Future[str] = self._threads.submit(self._digest)
 
     def result(self) -> str:
-        """The digest in hexadecimal, once it is there; raises OSError when a file cannot be read."""
+        """The digest in hexadecimal, once it is there; raises InputRefused for what can no longer be read."""
         return self._found.result()
 
     def close(self) -> None:
@@ -44,12 +47,24 @@ class BackgroundDigest:
         return hashlib.sha256(b"".join(found)).hexdigest()
 
     def _of(self, source: Source) -> bytes:
-        # Read at places of its own: whoever else reads the same open file keeps its place.
-        digest, buffer, place = hashlib.sha256(), memoryview(bytearray(_CHUNK_BYTES)), 0
-        while not self._stop.is_set():
-            count = os.preadv(source.file.fileno(), [buffer], place)
-            if not count:
-                break
-            digest.update(buffer[:count])
-            place += count
+        """The digest of one file, through a map: whoever else reads the same open file keeps its place."""
+        digest = hashlib.sha256()
+        with _mapped(source) as pages:
+            for start in range(0, source.size, _PIECE_BYTES):
+                if self._stop.is_set():
+                    break
+                count = min(_PIECE_BYTES, source.size - start)
+                pages.madvise(mmap.MADV_WILLNEED, start, min(2 * _PIECE_BYTES, source.size - start))
+                with memoryview(pages) as whole, whole[start : start + count] as piece:
+                    digest.update(piece)
+                pages.madvise(mmap.MADV_DONTNEED, start, count)
+        if os.fstat(source.file.fileno()).st_size != source.size:
+            raise InputRefused(f"{source.name} changed while it was read", hints=["try again"])
         return digest.digest()
+
+
+def _mapped(source: Source) -> mmap.mmap:
+    try:
+        return mmap.mmap(source.file.fileno(), source.size, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise InputRefused(f"{source.name} cannot be mapped: {error}") from error

@@ -132,7 +132,7 @@ class _Walker:
         return self._trace.operations[writers[-1]] if writers else None
 
     def _layer_of(self, operation: Operation) -> str | None:
-        """The layer whose weight the operation multiplies with, directly or as a view of it."""
+        """The layer whose weight the operation multiplies with, directly, as a view, or computed from it."""
         if operation.name != "aten.convolution" and "mm" not in operation.name:
             return None
         for ref in operation.tensors():
@@ -143,7 +143,9 @@ class _Walker:
                 source = made.tensors()[0] if made is not None and viewed else None
             if source is not None and source.name in self._layers:
                 return self._layers[source.name]
-        return None
+        path = self._trace.path_of(operation)
+        attends = isinstance(self._graph.model.get_submodule(path), nn.MultiheadAttention)
+        return path if path in self._layers.values() and not attends else None
 
 
 def is_batch_norm(module: nn.Module) -> bool:

@@ -23,13 +23,17 @@ OnOperation = Callable[["Operation"], None]
 
 @dataclass(frozen=True)
 class TensorRef:
-    """A tensor of the trace: its number, shape, type and layout; `name` when it is a parameter or buffer."""
+    """A tensor of the trace: its number, shape, type and layout; `name` when it is a parameter or buffer.
+
+    `value` is known of a single number that the forward made from a Python number.
+    """
 
     number: int
     shape: tuple[int, ...]
     dtype: torch.dtype
     name: str | None = None
     stride: tuple[int, ...] | None = field(default=None, compare=False)
+    value: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             tensor.dtype,
             self._names.get(id(tensor)),
             tensor.stride() if tensor.layout == torch.strided else None,
+            float(tensor) if tensor.dim() == 0 and tensor.device.type == "cpu" else None,
         )
         self._alive.append(tensor)
         self._numbers[id(tensor)] = made

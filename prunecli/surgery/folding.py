@@ -210,7 +210,7 @@ def _carriers(operation: Operation, *, matrix: bool) -> Iterator[tuple[TensorRef
     name, tensors = operation.name, operation.tensors()
     if name in REARRANGING or name in PROPORTIONAL:
         yield from ((each, matrix) for each in tensors)
-    elif name in SCALING and not isinstance(operation.args[1], TensorRef):
+    elif name in SCALING and _is_number(operation.args[1]):
         yield operation.args[0], matrix
     elif name in {"aten.addmm", "aten.mm"}:
         *bias, _, weight = tensors
@@ -223,6 +223,10 @@ def _carriers(operation: Operation, *, matrix: bool) -> Iterator[tuple[TensorRef
         yield from ((each, False) for each in tensors[1:3])
     elif name not in {"aten.zeros", "aten.zeros_like"}:  # zero at any scale
         raise NotFoldable
+
+
+def _is_number(given: Any) -> bool:
+    return not isinstance(given, TensorRef) or given.value is not None
 
 
 def _spread(operation: Operation, given: TensorRef, numbers: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,9 @@ def find_attribute(
     """The attribute that an integer argument comes from, with the value that it needs; then those like it.
 
     `literal` belongs to the graph's trace `number`. The attribute is an integer, or one of a tuple of
-    integers, of the module that issued the operation or of one that called it. Nothing when no attribute
-    drives the argument one to one. Other modules of the same class whose same argument comes from the same
-    attribute are found with it, which saves a run of the network for each.
+    integers, of the module that issued the operation, of one that called it, or of a part of these. Nothing
+    when no attribute drives the argument one to one. Other modules of the same class whose same argument
+    comes from the same attribute are found with it, which saves a run of the network for each.
     """
     trace = graph.traces[number]
     operation = trace.operations[literal.operation]
@@ -44,6 +45,8 @@ def find_attribute(
         if found is None:
             continue
         yield found
+        if found.module != call.path or not call.number:
+            return
         kind = type(graph.model.get_submodule(call.path))
         offset = operation.index - call.first_operation
         literals = {(each.operation, each.path): each for each in graph.propagation.literals[number]}
@@ -73,15 +76,17 @@ def _driving(
     if value is None:
         return None
     module = graph.model.get_submodule(call.path)
-    probe = _Probe(trace, call, operation, literal.path)
+    probe = _Probe(graph, trace, call, operation, literal.path)
     needed = kept_count(literal.axis, marked)
-    for name, place in _integers(module, value):
-        before = _plain(getattr(module, name))
-        if (
-            only in {None, name}
-            and probe.argument_with(module, name, _put(before, place, value + 1)) == value + 1
-        ):
-            return AttributeChange(call.path, name, before, _put(before, place, needed))
+    inside = {"": module} if only else {"": module, **dict(module.named_children())}
+    for child, holder in inside.items():
+        for name, place in _integers(holder, value):
+            if only not in {None, name}:
+                continue
+            before = _plain(getattr(holder, name))
+            if probe.argument_with(module, holder, name, _put(before, place, value + 1)) == value + 1:
+                path = ".".join(part for part in (call.path, child) if part)
+                return AttributeChange(path, name, before, _put(before, place, needed))
     return None
 
 
@@ -90,6 +95,7 @@ def _callers(trace: Trace, operation: Operation) -> Iterator[ModuleCall]:
     while call.number:
         yield call
         call = trace.calls[call.parent]
+    yield call
 
 
 def _integers(module: nn.Module, value: int) -> Iterator[tuple[str, int | None]]:
@@ -134,13 +140,16 @@ class _Views(TorchFunctionMode):
 class _Probe:
     """Runs a module's call again to see the argument at `path` of one of its operations."""
 
+    graph: ChannelGraph
     trace: Trace
     call: ModuleCall
     operation: Operation
     path: tuple[int | str, ...]
 
-    def argument_with(self, module: nn.Module, name: str, changed: int | tuple[int, ...]) -> int | None:
-        """The argument with an attribute changed; None when the operation is not reached."""
+    def argument_with(
+        self, module: nn.Module, holder: nn.Module, name: str, changed: int | tuple[int, ...]
+    ) -> int | None:
+        """The argument with an attribute of `holder` changed; None when the operation is not reached."""
         seen: list[int | None] = []
 
         def before(current: Operation) -> None:
@@ -149,19 +158,27 @@ class _Probe:
                 seen.append(argument(current.args, self.path) if same else None)
                 raise _Seen
 
-        value = getattr(module, name)
-        setattr(module, name, changed)
+        value = getattr(holder, name)
+        setattr(holder, name, changed)
         views, recorder = _Views(), Recorder(tensor_names(module), before=before)
         try:
-            args, kwargs = _without_refs(self.call.args), _without_refs(self.call.kwargs)
+            run = self._again(module)
             with torch.no_grad(), views, recorder:
-                module(*args, **kwargs)
+                run()
         except Exception:
             if not seen and self._comes_next(len(recorder.operations)):
                 return argument((None, views.asked), self.path)
         finally:
-            setattr(module, name, value)
+            setattr(holder, name, value)
         return seen[0] if seen else None
+
+    def _again(self, module: nn.Module) -> Callable[[], Any]:
+        """The call with empty tensors; that of the whole network is made as the graph makes it."""
+        if not self.call.number:
+            calling = self.graph.calling
+            return partial(calling.run, module, calling.empty(module))
+        args, kwargs = _without_refs(self.call.args), _without_refs(self.call.kwargs)
+        return partial(module, *args, **kwargs)
 
     def _comes_next(self, done: int) -> bool:
         """Whether the operation would have followed the `done` ones of this run, a view's copy aside."""

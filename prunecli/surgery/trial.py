@@ -68,9 +68,10 @@ class _Watch:
             reason = f"the forward takes another course in {self.trace.place_of(operation)!r}"
             self.found = Mismatch(self.trace, operation.index, reason)
             raise _Stop
-        for now, expected in zip(_constants(operation), _constants(whole), strict=False):
-            if now != expected:
-                self.rescaled.append(Rescaled(whole, now, expected))
+        if any(ref.value is None for ref in whole.tensors()):  # else numbers meet before they meet a channel
+            for now, expected in zip(_constants(operation), _constants(whole), strict=False):
+                if now != expected:
+                    self.rescaled.append(Rescaled(whole, now, expected))
         for literal in self._by_operation.get(operation.index, ()):
             value = argument(operation.args, literal.path)
             original = argument(whole.args, literal.path)
@@ -107,7 +108,10 @@ def _constants(operation: Operation) -> list[float]:
     A scale by 1/√width is one of them.
     """
     kinds = (float, int) if operation.name.rstrip("_") in SCALING else (float,)
-    leaves = pytree.tree_leaves((operation.args, operation.kwargs))
+    leaves = [
+        leaf.value if isinstance(leaf, TensorRef) else leaf
+        for leaf in pytree.tree_leaves((operation.args, operation.kwargs))
+    ]
     return [leaf for leaf in leaves if isinstance(leaf, kinds) and not isinstance(leaf, bool)]
 
 
@@ -172,18 +176,34 @@ def _folded(trace: Trace, rescaled: Sequence[Rescaled]) -> Mismatch | tuple[Scal
 
 
 def surroundings(graph: ChannelGraph, mismatch: Mismatch) -> Iterator[list[Axis]]:
-    """Axes around a mismatch in growing circles: its own, its operation's, its callers' inputs."""
+    """Axes around a mismatch in growing circles.
+
+    Its own, its operation's, those of the operations that its inputs come from, its callers' inputs.
+    """
     number, trace = graph.traces.index(mismatch.trace), mismatch.trace
     operation = trace.operations[min(mismatch.operation, len(trace.operations) - 1)]
     yield mismatch.axes
     made = graph.propagation.outputs[number].get(operation.index, ())
     yield [*_axes_of(graph, number, operation.tensors()), *made]
+    yield from _upstream(graph, number, operation)
     call = trace.calls[operation.call]
     while True:
         yield _axes_of(graph, number, pytree.tree_leaves((call.args, call.kwargs)))
         if not call.number:
             return
         call = trace.calls[call.parent]
+
+
+def _upstream(graph: ChannelGraph, number: int, operation: Operation) -> Iterator[list[Axis]]:
+    """The axes that the makers of an operation's inputs read, then those that the makers of these read."""
+    makers = {ref.number: each for each in graph.traces[number].operations for ref in each.outputs}
+    seen: set[int] = set()
+    level = [operation]
+    while level:
+        made = [makers[ref.number] for each in level for ref in each.tensors() if ref.number in makers]
+        level = [each for each in {each.index: each for each in made}.values() if each.index not in seen]
+        seen.update(each.index for each in level)
+        yield [axis for each in level for axis in _axes_of(graph, number, each.tensors())]
 
 
 def _axes_of(graph: ChannelGraph, number: int, leaves: Iterable[Any]) -> list[Axis]:

@@ -22,8 +22,9 @@ from prunecli.graph.inputs import weights_type
 from prunecli.surgery.cutting import scaled_rows
 from prunecli.surgery.masked import run_masked
 from prunecli.surgery.plan import Scaling
+from prunecli.surgery.proof_input import graph_for_proof
 
-METHOD = "masked original, random input, inference and training mode, float64"
+METHOD = "masked original, random input of {shapes}, inference and training mode, float64"
 TOLERANCE = 1e-9
 HIGHEST_TOLERANCE = 1e-6
 ROUNDING_MARGIN = 100
@@ -88,6 +89,7 @@ def verify(
     Weights that `scalings` of the plan multiplied were rounded to their type. They must be the products up to
     that rounding, and are compared unrounded.
     """
+    graph = graph_for_proof(graph)
     marked = graph.marked(removed)
     generator = torch.Generator().manual_seed(seed)
     batch = graph.traces[0].inputs[0].shape[0]  # the same shapes as in the trace
@@ -112,7 +114,13 @@ def verify(
                 amplified = ROUNDING_MARGIN * _difference(expected, nudged)[1]
                 tolerance = max(tolerance, min(amplified, HIGHEST_TOLERANCE))
         worst_abs, worst_rel = max(worst_abs, absolute), max(worst_rel, relative)
-    return Verification(METHOD, worst_abs, worst_rel, tolerance, bool(worst_rel <= tolerance))
+    method = METHOD.format(shapes=_shapes(graph))
+    return Verification(method, worst_abs, worst_rel, tolerance, bool(worst_rel <= tolerance))
+
+
+def _shapes(graph: ChannelGraph) -> str:
+    """The inputs in words: "3x96x96"."""
+    return " and ".join("x".join(map(str, each.shape)) for each in graph.calling.inputs)
 
 
 def _unround(

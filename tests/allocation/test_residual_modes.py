@@ -5,6 +5,8 @@ from __future__ import annotations
 import networks
 import numpy as np
 import pytest
+from torch import nn
+from torch.nn import functional
 
 from prunecli.allocation.bounds import RESIDUAL_MODES, Bounds
 from prunecli.allocation.choosing import allocate
@@ -50,3 +52,21 @@ def test_the_reasons():
 def test_the_command_line_has_all_modes():
     (option,) = Residual.__metadata__
     assert option.metavar == "|".join(RESIDUAL_MODES)
+
+
+class NormedInGroups(networks.Residual):
+    """A stream whose readers see it in groups: its channels are a product of groups and slots."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.GroupNorm(2, 8)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head(x + self.outer(functional.relu(self.inner(self.norm(x)))))
+
+
+def test_a_stream_that_is_a_product_stays_whole_as_well():
+    model = NormedInGroups()
+    graph = build_graph(scatterable(model, build_graph(model, SHAPE)), SHAPE)
+    assert set(allocation(graph, "scatter").removed) == {"inner", "outer"}

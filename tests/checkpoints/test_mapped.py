@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
+import time
 from contextlib import closing
 
 import pytest
@@ -54,13 +56,39 @@ def test_a_file_of_another_kind_has_no_size_and_is_refused(save, weights):
         pass
 
 
+class Slow:
+    """A digest that takes its time."""
+
+    def __init__(self, data=b""):
+        self._digest = hashlib.blake2b(data)
+
+    def update(self, data):
+        time.sleep(0.01)
+        self._digest.update(data)
+
+    def digest(self):
+        return self._digest.digest()
+
+
 def test_a_digest_that_nobody_waits_for_ends_early(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     save_file({"a": torch.zeros(100_000)}, path)
-    monkeypatch.setattr(background, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(background, "_PIECE_BYTES", mmap.PAGESIZE)
+    monkeypatch.setattr(background.hashlib, "sha256", Slow)
+    start = time.perf_counter()
     digest = BackgroundDigest([open_source(path)])
     digest.close()
-    assert digest.result() != hashlib.sha256(path.read_bytes()).hexdigest()
+    assert time.perf_counter() - start < 0.5  # a hundred pieces would take a second
+    assert digest.result() != hashlib.blake2b(path.read_bytes()).hexdigest()
+
+
+def test_a_file_that_shrinks_meanwhile_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1000)}, path)
+    source = open_source(path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with closing(BackgroundDigest([source])) as digest, pytest.raises(InputRefused, match="cannot be mapped"):
+        digest.result()
 
 
 def test_reading_elsewhere_in_the_same_file_does_no_harm(tmp_path):

@@ -69,12 +69,26 @@ class Parallel(networks.Residual):
         return self.head(self.other(x) + self.outer(x))
 
 
+class Standardised(networks.Residual):
+    """The last weight is computed anew in every pass."""
+
+    class Convolution(nn.Conv2d):
+        def forward(self, x):
+            weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+            return functional.conv2d(x, weight, self.bias, padding=1)
+
+    def __init__(self):
+        super().__init__()
+        self.outer = self.Convolution(12, 8, 3)
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
         (networks.Residual, {"outer": "outer"}),
         (networks.PaddedShortcut, {"down": "bn"}),
         (Projected, {"conv2": "bn2"}),
+        (Standardised, {"outer": "outer"}),
         (FunctionalNorm, {}),
         (NormedOverChannels, {}),
         (Parallel, {}),

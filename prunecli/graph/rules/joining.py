@@ -111,6 +111,16 @@ def _stepped(flow: Flow, axis: Axis, step: int) -> None:
         flow.space.tie(axis[::step], axis[i::step], "a stepped slice of a fixed dimension")
 
 
+@coupling_rule("aten.unfold")
+def windows(operation: Operation, flow: Flow) -> None:
+    """Windows along one dimension, whose positions become a last dimension; the other dimensions pass."""
+    x, dim = operation.args[:2]
+    axes, output = list(flow.axes(x)), operation.outputs[0]
+    flow.protect(x, "taken in windows", [dim % len(axes)])
+    axes[dim] = fixed(output.shape[dim % len(axes)])
+    flow.assign(output, [*axes, fixed(output.shape[-1])])
+
+
 @coupling_rule("aten.select")
 def select(operation: Operation, flow: Flow) -> None:
     """One position of a dimension; the dimension must keep its positions."""

@@ -35,7 +35,7 @@ RATIO = 0.5
 ENOUGH, ENOUGH_INSIDE, ENOUGH_CHANNELS = 0.4, 0.25, 0.8
 
 
-def try_one(name: str, *, peer: bool) -> dict[str, Any]:
+def try_one(name: str) -> dict[str, Any]:
     """Prune and prove one architecture in this process; the row of the results."""
     import torch
 
@@ -80,17 +80,28 @@ def try_one(name: str, *, peer: bool) -> dict[str, Any]:
         and row["params_cut"] >= enough
         and row["channels_share"] >= ENOUGH_CHANNELS
     )
-    if peer:
-        from coverage_peer import try_peer
-
-        generator = torch.Generator().manual_seed(0)
-        row["peer"] = try_peer(
-            model,
-            graph.calling.random(generator, torch.float32, batch=1),
-            ratio=RATIO,
-            outputs=[group.name for group in graph.groups if "an output" in (group.reason or "")],
-        )
     return row
+
+
+def try_peer_on(name: str) -> dict[str, Any]:
+    """Let the peer prune the same architecture in this process."""
+    import torch
+    from coverage_peer import try_peer
+
+    from prunecli.architectures import build, resolve
+    from prunecli.graph.channel_graph import build_graph
+
+    torch.set_num_threads(1)
+    architecture = resolve(name, arguments=arguments_of(name))
+    model = build(architecture)
+    randomise(model)
+    graph = build_graph(model, architecture.input_shape)
+    return try_peer(
+        model,
+        graph.calling.random(torch.Generator().manual_seed(0), torch.float32, batch=1),
+        ratio=RATIO,
+        outputs=[group.name for group in graph.groups if "an output" in (group.reason or "")],
+    )
 
 
 def _channels(graph: Any, cut: set[str]) -> dict[str, Any]:
@@ -198,16 +209,23 @@ def run(zoo: str, *, seconds: int, only: list[str], peer: bool) -> None:
     path = RESULTS / f"coverage_{zoo}.jsonl"
     known = {json.loads(line)["name"] for line in path.read_text().splitlines()} if path.exists() else set()
     for name in [name for name in names_of(zoo) if name not in known and (not only or name in only)]:
-        command = [sys.executable, __file__, "--one", name, *(["--peer"] if peer else [])]
-        try:
-            ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-            lines = [line for line in ran.stdout.splitlines() if line.startswith("{")]
-            row = json.loads(lines[-1]) if lines else {"name": name, "failure": _last(ran.stderr)}
-        except subprocess.TimeoutExpired:
-            row = {"name": name, "failure": f"not done after {seconds} s"}
+        row = {"name": name, **_in_a_process("--one", name, seconds=seconds)}
+        if peer:
+            row["peer"] = _in_a_process("--one-peer", name, seconds=seconds)
         with path.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(state_of(row), name, flush=True)
+
+
+def _in_a_process(option: str, name: str, *, seconds: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, option, name]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return {"failure": f"not done after {seconds} s"}
+    lines = [line for line in ran.stdout.splitlines() if line.startswith("{")]
+    found: dict[str, Any] = json.loads(lines[-1]) if lines else {"failure": _last(ran.stderr)}
+    return found
 
 
 def _last(text: str) -> str:
@@ -226,15 +244,18 @@ def main() -> None:
     parser.add_argument("--peer", action="store_true", help="let Torch-Pruning try each model too")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--one-peer", help=argparse.SUPPRESS)
     parser.add_argument("--reload", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.one or given.reload:
+    if given.one or given.one_peer or given.reload:
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
     if given.reload:
         reload(given.reload)
     elif given.one:
-        print(json.dumps(try_one(given.one, peer=given.peer)))
+        print(json.dumps(try_one(given.one)))
+    elif given.one_peer:
+        print(json.dumps(try_peer_on(given.one_peer)))
     elif given.table:
         print_table(RESULTS / f"coverage_{given.zoo}.jsonl")
     else:

@@ -5,30 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 # What a small variant is called in timm, the smallest first
-SMALL = [
-    "atto",
-    "femto",
-    "pico",
-    "nano",
-    "test_",
-    "zepto",
-    "tiny",
-    "xxs",
-    "xs",
-    "050",
-    "s0",
-    "m0",
-    "m1",
-    "small",
-    "_s_",
-    "b0",
-    "t0",
-    "18",
-    "26",
-    "_s",
-    "xxtiny",
-    "mini",
-]
+SMALL = """
+    atto femto pico nano zepto tiny xxs xs 050 s0 m0 m1 small _s_ b0 t0 18 26 _s xxtiny mini
+""".split()  # noqa: SIM905
 # Small networks of transformers: model type → configuration beside the automatic class of its provider
 TRANSFORMERS = {
     "vit": {"hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 8, "intermediate_size": 192},

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -38,9 +39,10 @@ PIECE = 8 << 20
 
 @dataclass
 class Run:
-    """One command: its wall seconds, the most anonymous memory in bytes, and what it printed."""
+    """One command: wall and processor seconds, the most anonymous memory in bytes, and what it printed."""
 
     seconds: float
+    processor: float
     anonymous: int
     document: dict[str, object] = field(default_factory=dict)
 
@@ -72,7 +74,7 @@ def make(path: Path, size: str) -> int:
 
 def watched(command: Sequence[str], printed: Path) -> Run:
     """Run a command that prints a JSON document, and watch its anonymous memory."""
-    start, most = time.perf_counter(), 0
+    start, most, before = time.perf_counter(), 0, spent_by_children()
     with printed.open("wb") as output, subprocess.Popen(command, stdout=output) as process:
         status = Path(f"/proc/{process.pid}/status")
         while process.poll() is None:
@@ -81,7 +83,13 @@ def watched(command: Sequence[str], printed: Path) -> Run:
     seconds = time.perf_counter() - start
     if process.returncode:
         sys.exit(f"{' '.join(command)}: exit code {process.returncode}")
-    return Run(seconds, most, json.loads(printed.read_bytes()))
+    return Run(seconds, spent_by_children() - before, most, json.loads(printed.read_bytes()))
+
+
+def spent_by_children() -> float:
+    """Processor seconds of all commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def anonymous(status: Path) -> int:
@@ -154,13 +162,14 @@ def table(found: Figures) -> list[str]:
     """The figures of one size as lines of Markdown."""
     copy = statistics.median(found.copies)
     rows = [
-        ("`cp`", copy, min(found.copies), max(found.copies), None),
+        ("`cp`", copy, min(found.copies), max(found.copies), None, None),
         *(
             (
                 word,
                 statistics.median(seconds := [run.seconds for run in runs]),
                 min(seconds),
                 max(seconds),
+                statistics.median(run.processor for run in runs),
                 max(run.anonymous for run in runs),
             )
             for word, runs in (("`prune --stream`", found.prunings), ("`score --stream`", found.scorings))
@@ -168,23 +177,30 @@ def table(found: Figures) -> list[str]:
     ]
     if found.held is not None:
         seconds = found.held.seconds
-        rows.append(("`prune --no-stream`", seconds, seconds, seconds, found.held.anonymous))
+        rows.append(
+            ("`prune --no-stream`", seconds, seconds, seconds, found.held.processor, found.held.anonymous)
+        )
     lines = [
         f"## {found.bytes / 1e9:.2f} GB, largest tensor {found.largest / 1e6:.0f} MB, "
         f"{len(found.prunings)} rounds",
         "",
-        "| | median s | least | most | of `cp` | GB/s of the file | anonymous memory, MB |",
-        "|---|---|---|---|---|---|---|",
+        "| | median s | least | most | of `cp` | GB/s of the file | processor s | anonymous memory, MB |",
+        "|---|---|---|---|---|---|---|---|",
         *(
             f"| {word} | {median:.1f} | {least:.1f} | {most:.1f} | {median / copy:.2f} | "
-            f"{found.bytes / 1e9 / median:.2f} | {'' if memory is None else f'{memory / 1e6:.0f}'} |"
-            for word, median, least, most, memory in rows
+            f"{found.bytes / 1e9 / median:.2f} | {shown(processor)} | {shown(memory and memory / 1e6)} |"
+            for word, median, least, most, processor, memory in rows
         ),
         "",
         f"Allowed: {found.limit / 1e6:.0f} MB (1.5 × the largest tensor + 400 MB), 3 × `cp`.",
         "",
     ]
     return [*lines, *stages(found)]
+
+
+def shown(figure: float | None) -> str:
+    """A whole number, or nothing."""
+    return "" if figure is None else f"{figure:.0f}"
 
 
 def stages(found: Figures) -> list[str]:
@@ -222,7 +238,8 @@ def machine() -> str:
     threads = os.environ.get("OMP_NUM_THREADS", "as many as cores")
     return (
         f"{os.cpu_count()} cores, {memory:.0f} GB of memory, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, threads of torch: {threads}."
+        f"torch {torch.__version__}, threads of torch: {threads}; "
+        f"{os.getloadavg()[0]:.1f} processes were running when it began."
     )
 
 

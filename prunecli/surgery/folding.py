@@ -176,6 +176,8 @@ class _Path:
         )
         if operation is None or not near:
             return torch.zeros(ref.shape, dtype=torch.int64)
+        if operation.name not in REARRANGING and ref != operation.outputs[0]:  # statistics beside the result
+            return torch.zeros(ref.shape, dtype=torch.int64)
         if operation.name in REARRANGING:
             made = self._rearranged(operation, weight, axis, known)
             for output, numbers in zip(operation.outputs, made, strict=True):

@@ -66,7 +66,8 @@ class _Watch:
         )
         if whole is None or whole.name != operation.name:
             reason = f"the forward takes another course in {self.trace.place_of(operation)!r}"
-            self.found = Mismatch(self.trace, operation.index, reason)
+            # a slice that would take all there is, is no operation
+            self.found = Mismatch(self.trace, operation.index, reason, self._not_whole(operation.index))
             raise _Stop
         if any(ref.value is None for ref in whole.tensors()):  # else numbers meet before they meet a channel
             for now, expected in zip(_constants(operation), _constants(whole), strict=False):
@@ -92,14 +93,18 @@ class _Watch:
         coming = min(self.reached + 1, last)
         while coming < last and self.trace.operations[coming].name == COPY:
             coming += 1
-        wanted = tuple(
-            literal
-            for literal in self._by_operation.get(coming, ())
-            if kept_count(literal.axis, self.marked) != len(literal.axis)
-        )
+        wanted = self._not_whole(coming)
         at = coming if wanted else min(max(self.reached, 0), last)
         where = self.trace.place_of(self.trace.operations[at])
         return Mismatch(self.trace, at, f"{where} does not follow: {first_line(error)}", wanted)
+
+    def _not_whole(self, index: int) -> tuple[Literal, ...]:
+        """The arguments of a traced operation that have to change with the cut."""
+        return tuple(
+            literal
+            for literal in self._by_operation.get(index, ())
+            if kept_count(literal.axis, self.marked) != len(literal.axis)
+        )
 
 
 def _constants(operation: Operation) -> list[float]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 
 import networks
+import numpy as np
 import pytest
 import torch
 
 from prunecli.errors import WorkFailed
 from prunecli.graph.channel_graph import build_graph
+from prunecli.surgery import sampled_rows
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.planning import make_plan
 from prunecli.surgery.sampled_rows import ROWS, Side, prove_rows
@@ -101,3 +103,15 @@ def test_what_is_no_number_is_found():
 
     with pytest.raises(WorkFailed, match="inf"):
         proof(networks.Plain, broken)
+
+
+def test_a_grouped_convolution_that_reads_other_channels_is_found(monkeypatch):
+    read = sampled_rows._grouped_reads
+    assert read(cut_in_half(networks.Grouped)[0]).keys() == {"grouped.weight"}
+    monkeypatch.setattr(
+        sampled_rows,
+        "_grouped_reads",
+        lambda graph: {n: np.roll(a, 1, axis=0) for n, a in read(graph).items()},
+    )
+    with pytest.raises(WorkFailed, match=r"grouped\.weight"):
+        proof(networks.Grouped)

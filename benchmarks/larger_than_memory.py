@@ -260,8 +260,9 @@ def main() -> None:
     for size, rounds, held in sizes:
         found = measured(asked.folder, size, rounds, asked.criterion, held=held)
         lines += table(found)
-        sys.stdout.write(f"{verdict(found)}\n")
-        sys.stdout.flush()
+        if not held:
+            sys.stdout.write(f"{verdict(found)}\n")
+            lines += [verdict(found), ""]
     REPORT.write_text("\n".join(lines))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,11 @@ class ChannelGraph:
     def prunable(self) -> tuple[ChannelGroup, ...]:
         """The groups whose channels may leave."""
         return tuple(group for group in self.groups if group.prunable)
+
+    @property
+    def trains_alike(self) -> bool:
+        """Whether training runs the same operations on the same tensors as inference."""
+        return len(self.traces) > 1 and self.propagation.outputs[0] is self.propagation.outputs[1]
 
     @property
     def origins(self) -> Mapping[Origin, Axis]:
@@ -74,7 +79,10 @@ def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
     with suppress(Exception):  # training paths may ask for targets; then only inference is known
         traces.append(record(shadow, calling.empty(shadow), run=calling.run, training=True))
     shapes = {name: tuple(t.shape) for name, t in [*shadow.named_parameters(), *shadow.named_buffers()]}
-    propagation = propagate(traces, shapes)
+    alike = len(traces) > 1 and traces[0].same_course(traces[1])
+    propagation = propagate(traces[:1] if alike else traces, shapes)
+    if alike:  # the second walk would find the same
+        propagation = replace(propagation, literals=propagation.literals * 2, outputs=propagation.outputs * 2)
     layers = find_layers(shadow, traces)
     groups = form_groups(
         propagation.origins, layers, propagation.reasons, _forward_order(traces), propagation.count

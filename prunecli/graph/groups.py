@@ -83,18 +83,32 @@ def form_groups(
     label, place, position = label[order_of_labels], place[order_of_labels], position[order_of_labels]
     starts = np.flatnonzero(np.r_[True, label[1:] != label[:-1]])
     distinct = label[starts]
-    by_signature: dict[tuple[int, ...], list[int]] = {}
-    for i, unique in enumerate(distinct):
-        by_signature.setdefault(tuple(signature[unique]), []).append(i)
-    ends = np.r_[starts[1:], label.size]
+    kind = _numbered(signature[distinct])
+    # the labels of a kind are a group's channels, in the order in which they were handed out
+    by_kind = np.argsort(kind, kind="stable")
+    sizes = np.bincount(kind)
+    unit = np.empty(distinct.size, dtype=np.int64)
+    unit[by_kind] = np.arange(distinct.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    lengths = np.diff(np.r_[starts, label.size])
+    row_kind, row_unit = np.repeat(kind, lengths), np.repeat(unit, lengths)
+    rows = np.lexsort((place, row_kind))  # stable: labels and positions keep their order inside a place
+    ends = np.cumsum(np.bincount(row_kind))
     groups = []
-    for found in by_signature.values():
-        rows = np.concatenate([np.arange(starts[i], ends[i]) for i in found])
-        units = np.repeat(np.arange(len(found)), ends[found] - starts[found])
-        members = _members(place[rows], position[rows], units, places)
-        groups.append(_group(distinct[found], members, producers, reasons))
+    for labels, here in zip(
+        np.split(distinct[by_kind], np.cumsum(sizes)[:-1]), np.split(rows, ends[:-1]), strict=True
+    ):
+        members = _members(place[here], position[here], row_unit[here], places)
+        groups.append(_group(labels, members, producers, reasons))
     groups.sort(key=lambda group: _rank(group, order, producers))
     return tuple(_one_factor_each(_with_unique_names(groups), origins))
+
+
+def _numbered(signatures: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """A number for each row, equal for equal rows, in the order in which they first appear."""
+    _, first, number = np.unique(signatures, axis=0, return_index=True, return_inverse=True)
+    rank = np.empty(first.size, dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(first.size)
+    return rank[number.reshape(-1)]
 
 
 def _signatures(
@@ -116,13 +130,13 @@ def _members(
     units: NDArray[np.int64],
     places: Sequence[tuple[Origin, int]],
 ) -> tuple[Member, ...]:
-    """One member a place, in the order of the places."""
-    members = []
-    for number in np.unique(place):
-        (tensor, axis), _ = places[number]
-        here = place == number
-        members.append(Member(tensor, axis, position[here], units[here]))
-    return tuple(members)
+    """One member a place, in the order of the places, by which the rows are sorted."""
+    starts = np.flatnonzero(np.r_[True, place[1:] != place[:-1]])
+    found = zip(place[starts], np.split(position, starts[1:]), np.split(units, starts[1:]), strict=True)
+    return tuple(
+        Member(tensor, axis, at, of)
+        for ((tensor, axis), _), at, of in ((places[number], at, of) for number, at, of in found)
+    )
 
 
 def _group(

@@ -179,8 +179,12 @@ def _result(
 ) -> Propagation:
     of: NDArray[np.int64] = components.of
 
+    known: dict[int, tuple[Axis, Axis]] = {}  # by identity: most operations hand their axes on
+
     def solved(axis: Axis) -> Axis:
-        return of[axis] if axis.size else axis
+        if id(axis) not in known:
+            known[id(axis)] = (axis, of[axis] if axis.size else axis)
+        return known[id(axis)][1]
 
     reasons: dict[int, list[str]] = {}
     for pin in components.pins:

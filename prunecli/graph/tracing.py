@@ -6,9 +6,10 @@ trace holds no data. Each operation knows the module call that issued it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunecli.graph.inputs import Run
+from prunecli.graph.meta_shapes import run_on_shapes
 
 OnOperation = Callable[["Operation"], None]
 
@@ -49,7 +51,19 @@ class Operation:
 
     def tensors(self) -> list[TensorRef]:
         """The tensor arguments, in order, those inside lists too."""
-        return [leaf for leaf in pytree.tree_leaves((self.args, self.kwargs)) if isinstance(leaf, TensorRef)]
+        return list(self._tensors)
+
+    @cached_property
+    def _tensors(self) -> tuple[TensorRef, ...]:
+        return tuple(_refs_in((*self.args, *self.kwargs.values())))
+
+
+def _refs_in(tree: Iterable[Any]) -> Iterator[TensorRef]:
+    for leaf in tree:
+        if isinstance(leaf, TensorRef):
+            yield leaf
+        elif isinstance(leaf, (list, tuple)):
+            yield from _refs_in(leaf)
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,15 @@ class Trace:
     outputs: tuple[TensorRef, ...]
     training: bool
 
+    def same_course(self, other: Trace) -> bool:
+        """Whether the other runs the same operations on the same tensors; flags of training may differ."""
+        return len(self.operations) == len(other.operations) and all(
+            one.name == two.name
+            and _without_flags(one.args) == _without_flags(two.args)
+            and one.kwargs == two.kwargs
+            for one, two in zip(self.operations, other.operations, strict=True)
+        )
+
     def path_of(self, operation: Operation) -> str:
         """The path of the module that issued the operation."""
         return self.calls[operation.call].path
@@ -81,6 +104,10 @@ class Trace:
     def place_of(self, operation: Operation) -> str:
         """The same in words: the outermost module has no path."""
         return self.path_of(operation) or "the network"
+
+
+def _without_flags(args: tuple[Any, ...]) -> list[Any]:
+    return [each for each in args if not isinstance(each, bool)]
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -122,16 +149,29 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The same tree with references where tensors were."""
         return pytree.tree_map(lambda leaf: self.ref(leaf) if isinstance(leaf, Tensor) else leaf, tree)
 
+    def _arguments(self, given: Iterable[Any]) -> list[Any]:
+        """An operation's arguments with references where tensors were; only lists hold tensors there."""
+        return [
+            self.ref(each)
+            if isinstance(each, Tensor)
+            else self._arguments(each)
+            if isinstance(each, list)
+            else each
+            for each in given
+        ]
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        ref_args, ref_kwargs = self.refs(args), self.refs(kwargs)
-        name = str(func.overloadpacket)
+        ref_args = tuple(self._arguments(args))
+        ref_kwargs = dict(zip(kwargs, self._arguments(kwargs.values()), strict=True))
+        name = packet_name(func)
         if self._before is not None:
             self._before(Operation(len(self.operations), name, ref_args, ref_kwargs, (), self.stack[-1]))
-        result = func(*args, **kwargs)
-        outputs = tuple(self.ref(leaf) for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor))
+        result = run_on_shapes(func, args, kwargs)
+        made = result if isinstance(result, (list, tuple)) else (result,)
+        outputs = tuple(self.ref(leaf) for leaf in made if isinstance(leaf, Tensor))
         operation = Operation(len(self.operations), name, ref_args, ref_kwargs, outputs, self.stack[-1])
         self.operations.append(operation)
         return result
@@ -160,6 +200,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _leaving(self, module: nn.Module, args: Any, output: Any) -> None:
         self.stack.pop()
+
+
+@cache
+def packet_name(func: Any) -> str:
+    """The name of an operation without its overload: "aten.convolution"."""
+    return str(func.overloadpacket)
 
 
 def tensor_names(model: nn.Module) -> dict[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -27,19 +27,20 @@ def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
     check_fit(plan, model)
     for cut in scatter_cuts(plan):
         attach(model, module_of(cut), cut.size)
-    scaled = {name: scaled_rows(_find(model, name), found) for name, found in _scalings(plan).items()}
+    modules = dict(model.named_modules(remove_duplicate=False))
+    scaled = {name: scaled_rows(_find(modules, name), found) for name, found in _scalings(plan).items()}
     replaced: dict[int, Tensor] = {}
     for name in {**by_tensor, **scaled}:
-        tensor = _find(model, name)
+        tensor = _find(modules, name)
         replaced[id(tensor)] = _narrowed(tensor, scaled.get(name, tensor.detach()), by_tensor[name])
-    for module in model.modules():
+    for module in modules.values():
         tables: list[dict[str, Any]] = [module._parameters, module._buffers]
         for table in tables:
             for key, held in table.items():
                 if held is not None and id(held) in replaced:
                     table[key] = replaced[id(held)]
     for change in plan.attributes:
-        module, after = model.get_submodule(change.module), change.after
+        module, after = modules[change.module], change.after
         listed = isinstance(getattr(module, change.attribute), list)
         setattr(module, change.attribute, list(after) if listed and isinstance(after, tuple) else after)
     return model
@@ -47,12 +48,13 @@ def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
 
 def check_fit(plan: Plan, model: nn.Module) -> None:
     """Raise InputRefused naming the first tensor or attribute that the plan does not fit."""
+    modules = dict(model.named_modules(remove_duplicate=False))
     for cut in plan.cuts:
         if is_scatter(cut.tensor):
             check_scatter(cut, model)
         try:
-            size = _find(model, cut.tensor).shape[cut.axis]
-        except (AttributeError, IndexError):
+            size = _find(modules, cut.tensor).shape[cut.axis]
+        except (LookupError, AttributeError):
             if is_scatter(cut.tensor):
                 continue  # one that is yet to come
             raise InputRefused(f"the plan cuts {cut.tensor!r}, axis {cut.axis}, which is not there") from None
@@ -60,15 +62,15 @@ def check_fit(plan: Plan, model: nn.Module) -> None:
             raise InputRefused(f"the plan expects {cut.size} positions in {cut.tensor!r}, found {size}")
     for scaling in plan.scalings:
         try:
-            size = _find(model, scaling.tensor).shape[scaling.axis]
-        except (AttributeError, IndexError):
+            size = _find(modules, scaling.tensor).shape[scaling.axis]
+        except LookupError:
             raise InputRefused(f"the plan scales {scaling.tensor!r}, which is not there") from None
         if scaling.rows and scaling.rows[-1] >= size:
             raise InputRefused(f"the plan scales row {scaling.rows[-1]} of {size} in {scaling.tensor!r}")
     for change in plan.attributes:
         try:
-            found = getattr(model.get_submodule(change.module), change.attribute)
-        except AttributeError:
+            found = getattr(modules[change.module], change.attribute)
+        except (KeyError, AttributeError):
             raise InputRefused(
                 f"the plan sets {change.module}.{change.attribute}, which is not there"
             ) from None
@@ -76,13 +78,14 @@ def check_fit(plan: Plan, model: nn.Module) -> None:
             raise InputRefused(f"the plan sets {change.module}.{change.attribute}, which is no number")
 
 
-def _find(model: nn.Module, name: str) -> Tensor:
+def _find(modules: Mapping[str, nn.Module], name: str) -> Tensor:
+    """The parameter or buffer; raises KeyError."""
     path, _, leaf = name.rpartition(".")
-    module = model.get_submodule(path)
+    module = modules[path]
     for held in (module._parameters.get(leaf), module._buffers.get(leaf)):
         if held is not None:
             return held
-    raise AttributeError(name)
+    raise KeyError(name)
 
 
 def _scalings(plan: Plan) -> dict[str, list[Scaling]]:
@@ -105,7 +108,13 @@ def scaled_rows(tensor: Tensor, scalings: Iterable[Scaling]) -> Tensor:
 
 def _narrowed(tensor: Tensor, data: Tensor, cuts: list[Cut]) -> Tensor:
     for cut in cuts:
-        data = data.index_select(cut.axis, torch.tensor(cut.kept, dtype=torch.int64, device=data.device))
+        if data.is_meta:
+            shape = list(data.shape)
+            shape[cut.axis] -= len(cut.removed)
+            data = data.new_empty(shape)
+        else:
+            kept = torch.tensor(cut.kept, dtype=torch.int64, device=data.device)
+            data = data.index_select(cut.axis, kept)
     return (
         nn.Parameter(data, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
     )

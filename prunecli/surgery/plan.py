@@ -25,8 +25,13 @@ class Cut:
     @property
     def kept(self) -> list[int]:
         """The positions that stay, in order."""
-        gone = set(self.removed)
-        return [position for position in range(self.size) if position not in gone]
+        found: list[int] = []
+        start = 0
+        for position in self.removed:  # in order, so that what stays are the runs between
+            found.extend(range(start, position))
+            start = position + 1
+        found.extend(range(start, self.size))
+        return found
 
 
 @dataclass(frozen=True)

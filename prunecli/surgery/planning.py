@@ -142,7 +142,7 @@ def _draft(
         gone = np.flatnonzero(graph.removed_from(tensor, axis, marked))
         if gone.size:
             size = len(graph.origins[tensor, axis])
-            cuts.append(Cut(tensor, axis, size, tuple(int(position) for position in gone)))
+            cuts.append(Cut(tensor, axis, size, tuple(gone.tolist())))
     cuts.sort(key=lambda cut: (cut.tensor, cut.axis))
     groups = tuple(
         GroupCut(group.name, group.channels, chosen[group.name])

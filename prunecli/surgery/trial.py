@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 from torch.utils import _pytree as pytree
 
 from prunecli.graph.channel_graph import ChannelGraph, first_line
@@ -135,8 +136,11 @@ def try_out(graph: ChannelGraph, plan: Plan, marked: NDArray[np.bool_]) -> Misma
     The first mismatch; else the scalings of weights that make up for constants which follow a width.
     """
     scalings: dict[Scaling, None] = {}
+    cut = carry_out(plan, meta_copy(graph.model))
     for number, trace in enumerate(graph.traces):
-        found = _run(graph, plan, marked, number, trace)
+        if number and graph.trains_alike:
+            break
+        found = _run(graph, cut, marked, number, trace)
         if isinstance(found, Mismatch):
             return found
         if number and scalings.keys() != dict.fromkeys(found).keys():
@@ -146,10 +150,9 @@ def try_out(graph: ChannelGraph, plan: Plan, marked: NDArray[np.bool_]) -> Misma
 
 
 def _run(
-    graph: ChannelGraph, plan: Plan, marked: NDArray[np.bool_], number: int, trace: Trace
+    graph: ChannelGraph, cut: nn.Module, marked: NDArray[np.bool_], number: int, trace: Trace
 ) -> Mismatch | tuple[Scaling, ...]:
     watch = _Watch(trace, graph.propagation.literals[number], marked)
-    cut = carry_out(plan, meta_copy(graph.model))
     try:
         ran = record(
             cut,
@@ -233,8 +236,15 @@ def _different_shape(
 ) -> Mismatch | None:
     """The first operation whose output has another shape than the labels foresee."""
     trace = graph.traces[number]
+    known: dict[int, int] = {}  # by identity: most operations hand their axes on
+
+    def kept(axis: Axis) -> int:
+        if id(axis) not in known:
+            known[id(axis)] = kept_count(axis, marked)
+        return known[id(axis)]
+
     for index, axes in graph.propagation.outputs[number].items():
-        foreseen = tuple(kept_count(axis, marked) for axis in axes)
+        foreseen = tuple(map(kept, axes))
         if index >= len(ran.operations) or ran.operations[index].outputs[0].shape != foreseen:
             where = trace.place_of(trace.operations[index])
             reason = f"{where}: {trace.operations[index].name} gives another shape than foreseen"

@@ -431,7 +431,7 @@ class FusedAttention(nn.Module):
 
 
 class ScaledByWidth(FusedAttention):
-    """Two wide heads and a scale that follows their width: to drop a column would change the function."""
+    """Two wide heads and a scale that follows their width."""
 
     def __init__(self):
         super().__init__()

@@ -128,7 +128,9 @@ class ConsumerObserver(Observer):
 
 def consumers_of(scene: Scene) -> OwnedColumns:
     """Which layers read the channels of each layer, and at which of their inputs."""
-    inputs = {(layer.weight, 1 - layer.filter_axis): layer.name for layer in scene.graph.layers}
+    inputs = {
+        (layer.weight, 1 - layer.filter_axis): layer.name for layer in scene.graph.layers if not layer.bare
+    }
     shapes = {name: tensor.shape for name, tensor in scene.graph.model.named_parameters()}
     found: dict[str, dict[str, NDArray[np.int64]]] = {}
     for layer in scene.graph.layers:
@@ -150,7 +152,7 @@ def partly_seen(scene: Scene) -> set[str]:
     unclear = {
         (layer.weight, 1 - layer.filter_axis)
         for layer in scene.graph.layers
-        if not _is_readable(scene.model.get_submodule(layer.name))
+        if not _is_readable(layer.module(scene.model))
     }
     found: set[str] = set()
     for group in scene.graph.groups:

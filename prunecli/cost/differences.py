@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from prunecli.cost.flops import FlopCount
 from prunecli.cost.thop_figures import ThopFigures
 from prunecli.cost.trial import Call, Inputs, with_a_copy
 
@@ -83,7 +83,7 @@ def _own_macs(call: Call) -> dict[str, MacsByOperator]:
     def settle() -> None:
         """Whatever ran since the last time ran in the module on top of the stack."""
         nonlocal last
-        now = Counter({str(op).partition(".")[2]: n // 2 for op, n in counter.flop_counts["Global"].items()})
+        now = Counter({name: flops // 2 for name, flops in counter.by_operation.items()})
         counts[stack[-1]] += now - last
         last = now
 
@@ -101,7 +101,7 @@ def _own_macs(call: Call) -> dict[str, MacsByOperator]:
     for path, module in call.model.named_modules():
         module.register_forward_pre_hook(enter(path))
         module.register_forward_hook(leave)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCount() as counter:
         call()
         settle()
     return {path: dict(macs) for path, macs in counts.items() if macs}

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from prunecli.cost.flops import FlopCount
 from prunecli.cost.trial import Call, Inputs, with_a_copy
 
 
@@ -52,6 +52,6 @@ def measure(model: nn.Module, input_shape: Sequence[int], *, inputs: Inputs | No
 
 
 def _count_flops(call: Call) -> int:
-    with FlopCounterMode(display=False) as counter:
+    with FlopCount() as counter:
         call()
-    return int(counter.get_total_flops())
+    return sum(counter.by_operation.values())

@@ -21,6 +21,7 @@ from prunecli.errors import InputRefused
 from prunecli.graph.calling import callings_of
 from prunecli.graph.inputs import Calling, Input, weights_type
 from prunecli.graph.meta import meta_copy
+from prunecli.graph.meta_shapes import OnShapes
 
 T = TypeVar("T")
 Inputs = Tensor | Sequence[Any] | Mapping[str, Any]
@@ -80,7 +81,8 @@ def with_a_copy(
 def _attempt(call: Call, action: Callable[[Call], T]) -> tuple[T | None, Exception | None]:
     """What the action found, or whatever the model raised, as one that asks for values does."""
     try:
-        return action(call), None
+        with OnShapes():  # outermost: who counts operations sees them first
+            return action(call), None
     except Exception as failure:
         return None, failure
 

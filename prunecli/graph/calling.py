@@ -11,6 +11,7 @@ from torch import nn
 from prunecli.graph.detectors import detector
 from prunecli.graph.inputs import Calling, Input
 from prunecli.graph.meta_shapes import OnShapes
+from prunecli.graph.recurrent import recurrent_layers_whole
 from prunecli.graph.transformers_inputs import transformers_model
 
 Convention = Callable[[nn.Module, tuple[int, ...]], Sequence[Calling]]
@@ -44,7 +45,7 @@ def calling_of(model: nn.Module, input_shape: Sequence[int]) -> Calling:
 
 def _failure(model: nn.Module, calling: Calling) -> Exception | None:
     try:
-        with torch.no_grad(), OnShapes():
+        with torch.no_grad(), recurrent_layers_whole(model), OnShapes():
             calling.run(model, calling.empty(model))
     except Exception as error:
         return error

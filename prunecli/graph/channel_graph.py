@@ -12,6 +12,7 @@ from torch import nn
 
 from prunecli.errors import InputRefused
 from prunecli.graph.calling import calling_of
+from prunecli.graph.collection import without_collection
 from prunecli.graph.groups import ChannelGroup, form_groups
 from prunecli.graph.inputs import Calling
 from prunecli.graph.labels import Axis, removed_positions
@@ -60,6 +61,7 @@ class ChannelGraph:
         return removed_positions(self.origins[tensor, axis], marked)
 
 
+@without_collection()
 def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
     """Trace `model` (any device; nothing is computed) on inputs of `input_shape`, without batch.
 
@@ -83,7 +85,7 @@ def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
     propagation = propagate(traces[:1] if alike else traces, shapes)
     if alike:  # the second walk would find the same
         propagation = replace(propagation, literals=propagation.literals * 2, outputs=propagation.outputs * 2)
-    layers = find_layers(shadow, traces)
+    layers = find_layers(shadow, traces, propagation)
     groups = form_groups(
         propagation.origins, layers, propagation.reasons, _forward_order(traces), propagation.count
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunecli.graph.labels import Axis
-from prunecli.graph.layers import Layer
+from prunecli.graph.layers import Layer, holder_of
 from prunecli.graph.propagation import Origin
 
 ENOUGH_UNITS = 8
@@ -29,8 +29,8 @@ class Member:
 
     @property
     def layer(self) -> str:
-        """The module that holds the tensor."""
-        return self.tensor.rpartition(".")[0] or self.tensor
+        """The module that holds the tensor, or whose parameter is computed from it."""
+        return holder_of(self.tensor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,12 +183,17 @@ def _one_factor_each(groups: Sequence[ChannelGroup], origins: Mapping[Origin, Ax
     Otherwise a ratio would be taken twice from the same dimension. The outer factor (convolution groups,
     attention heads) is taken when it has at least `ENOUGH_UNITS` channels, else the one with the most.
     """
-    owner = {int(label): i for i, group in enumerate(groups) for label in group.labels}
+    products = [axis for axis in origins.values() if axis.shape[1] > 1]
+    if not products:
+        return list(groups)
+    owner = np.full(1 + max(int(group.labels.max()) for group in groups), -1)
+    for i, group in enumerate(groups):
+        owner[group.labels] = i
     protected: dict[int, str] = {}
-    for axis in origins.values():
-        if axis.shape[1] < 2:
-            continue
-        found = dict.fromkeys(owner[int(label)] for label in axis.T.reshape(-1) if label)
+    for axis in products:
+        owners = owner[axis.T.reshape(-1)]
+        seen, first = np.unique(owners, return_index=True)
+        found = [int(i) for i in seen[np.argsort(first)] if i >= 0]
         factors = [i for i in found if groups[i].prunable]
         shared = [
             i for i in factors if _meets_another(axis, groups[i], [groups[j] for j in factors if j != i])

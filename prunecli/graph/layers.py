@@ -1,7 +1,7 @@
 """Layers that produce channels: where their filters lie, and which batch norm follows them.
 
 Modules of torch say it by their class. Other modules are layers when a parameter of theirs is the weight of
-a convolution or of a product in the trace.
+a convolution or of a product in the trace, as it is or computed anew in each pass (`computed_weights.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
+from prunecli.graph.computed_weights import Used, computed_weights
+from prunecli.graph.propagation import Propagation
+from prunecli.graph.rules.recurrent import OPERATIONS, Cell, cells_of
 from prunecli.graph.tracing import Trace, tensor_names
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -19,6 +23,8 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WEIGHTS: dict[tuple[type[nn.Module], ...], tuple[str, str]] = {
     (*CONVOLUTIONS, *TRANSPOSED, nn.Linear): ("weight", "bias"),
     (nn.MultiheadAttention,): ("in_proj_weight", "in_proj_bias"),
+    (nn.RNNBase,): ("weight_ih_l0", "bias_ih_l0"),
+    (nn.RNNCellBase,): ("weight_ih", "bias_ih"),
 }
 
 
@@ -34,6 +40,15 @@ class Layer:
     channels: int
     batch_norm: str | None  # module path of the batch norm that reads exactly this layer's output
 
+    @property
+    def bare(self) -> bool:
+        """Whether the weight is a parameter that a forward uses by itself: the name is no module's."""
+        return self.name == self.weight
+
+    def module(self, model: nn.Module) -> nn.Module:
+        """The module of `model` that is the layer, or that holds its weight."""
+        return model.get_submodule(self.weight.rpartition(".")[0] if self.bare else self.name)
+
     def filters_first(self, tensor: Tensor) -> Tensor:
         """A tensor of the shape of the weight, its axis of filters first."""
         return tensor.movedim(self.filter_axis, 0)
@@ -44,7 +59,12 @@ class Layer:
         return first.reshape(first.shape[0], -1)
 
 
-def find_layers(model: nn.Module, traces: Sequence[Trace]) -> tuple[Layer, ...]:
+def holder_of(tensor: str) -> str:
+    """The module that holds a tensor or computes a parameter from it; without one the tensor's name."""
+    return (tensor.rpartition(".")[0] or tensor).partition(".parametrizations.")[0]
+
+
+def find_layers(model: nn.Module, traces: Sequence[Trace], propagation: Propagation) -> tuple[Layer, ...]:
     """The layers with filters, in the order in which they are registered."""
     names = tensor_names(model)
     norms = _batch_norms(traces)
@@ -64,14 +84,21 @@ def find_layers(model: nn.Module, traces: Sequence[Trace]) -> tuple[Layer, ...]:
         )
     known = {layer.weight for layer in layers}
     shapes = {name: tensor.shape for name, tensor in model.named_parameters()}
-    for name, (axis, bias_name) in _used_as_weights(traces).items():
+    called = {layer.name for layer in layers}
+    used = _used_as_weights(traces)
+    used = used | {n: u for n, u in computed_weights(traces, propagation).items() if n not in used}
+    for name, (axis, bias_name) in used.items():
         if name in known or name not in shapes:
             continue
         path, _, leaf = name.rpartition(".")
+        holder = holder_of(name)
+        own = bool(path) and (leaf == "weight" or holder != path) and holder not in called
+        called.add(holder)
+        made_by = type_before_parametrizations(model.get_submodule(holder if path else ""))
         layers.append(
             Layer(
-                path if leaf == "weight" else name,
-                type(model.get_submodule(path)).__name__,
+                holder if own else name,
+                made_by.__name__,
                 name,
                 bias_name,
                 axis,
@@ -82,9 +109,9 @@ def find_layers(model: nn.Module, traces: Sequence[Trace]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _used_as_weights(traces: Sequence[Trace]) -> dict[str, tuple[int, str | None]]:
+def _used_as_weights(traces: Sequence[Trace]) -> dict[str, Used]:
     """Parameters that convolutions and products use as they are → the axis of their filters, and the bias."""
-    found: dict[str, tuple[int, str | None]] = {}
+    found: dict[str, Used] = {}
     for trace in traces:
         turned: dict[int, str] = {}
         for operation in trace.operations:
@@ -101,6 +128,19 @@ def _used_as_weights(traces: Sequence[Trace]) -> dict[str, tuple[int, str | None
                     found.setdefault(weight.name, (1, bias))
                 elif weight.number in turned:
                     found.setdefault(turned[weight.number], (0, bias))
+            elif operation.name in OPERATIONS:
+                for cell in cells_of(operation):
+                    found |= _filters_of(cell)
+    return found
+
+
+def _filters_of(cell: Cell) -> dict[str, Used]:
+    """The weights of a recurrent cell that make its units, and those that make of them what it gives."""
+    found: dict[str, Used] = {}
+    if cell.read.name:
+        found[cell.read.name] = 0, cell.biases[0].name if cell.biases else None
+    if cell.project is not None and cell.project.name:
+        found[cell.project.name] = 0, None
     return found
 
 

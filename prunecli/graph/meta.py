@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+COMPILED = "_compiled_call_impl"  # torch leaves it out of a module's state
+USUAL = (object, nn.Module)
 PLAIN = (int, float, str, bool, type(None), torch.dtype, torch.device)
 
 
@@ -25,7 +27,8 @@ def meta_copy(model: nn.Module) -> nn.Module:
     blank = [(module, type(module).__new__(type(module))) for module in modules if _has_plain_state(module)]
     memo.update((id(module), new) for module, new in blank)
     for module, new in blank:
-        vars(new).update({name: _copied(value, memo) for name, value in vars(module).items()})
+        state = {name: value for name, value in vars(module).items() if name != COMPILED}
+        vars(new).update({name: _copied(value, memo) for name, value in state.items()})
     return copy.deepcopy(model, memo)
 
 
@@ -37,14 +40,14 @@ def _has_plain_state(module: nn.Module) -> bool:
         and kind.__reduce_ex__ is object.__reduce_ex__
         and kind.__reduce__ is object.__reduce__
         and kind.__setstate__ is nn.Module.__setstate__
-        and getattr(kind, "__getstate__", None) is getattr(object, "__getstate__", None)
+        and any(getattr(kind, "__getstate__", None) is getattr(each, "__getstate__", None) for each in USUAL)
     )
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
     if isinstance(value, PLAIN):
         return value
-    if not value and type(value) in {dict, OrderedDict}:
+    if type(value) in {dict, OrderedDict} and not value:
         return type(value)()
     if type(value) is dict and all(id(each) in memo or each is None for each in value.values()):
         return {name: None if each is None else memo[id(each)] for name, each in value.items()}

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunecli.graph.inputs import Run
 from prunecli.graph.meta_shapes import run_on_shapes
+from prunecli.graph.recurrent import recurrent_layers_whole
 
 OnOperation = Callable[["Operation"], None]
 
@@ -110,6 +111,9 @@ def _without_flags(args: tuple[Any, ...]) -> list[Any]:
     return [each for each in args if not isinstance(each, bool)]
 
 
+COUNTING = torch.ops.aten.add_.Tensor
+
+
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every operation while it is active; `before` sees each one before it runs."""
 
@@ -149,6 +153,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The same tree with references where tensors were."""
         return pytree.tree_map(lambda leaf: self.ref(leaf) if isinstance(leaf, Tensor) else leaf, tree)
 
+    def counts(self, func: Any, args: tuple[Any, ...]) -> bool:
+        """Whether an operation counts training steps in a buffer, as batch norms do: no part of a trace."""
+        return (
+            func is COUNTING
+            and isinstance(args[0], Tensor)
+            and not args[0].dim()
+            and id(args[0]) in self._names
+        )
+
     def _arguments(self, given: Iterable[Any]) -> list[Any]:
         """An operation's arguments with references where tensors were; only lists hold tensors there."""
         return [
@@ -164,6 +177,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self.counts(func, args):
+            return func(*args, **kwargs)
         ref_args = tuple(self._arguments(args))
         ref_kwargs = dict(zip(kwargs, self._arguments(kwargs.values()), strict=True))
         name = packet_name(func)
@@ -236,7 +251,7 @@ def record(
     recorder = Recorder(tensor_names(model), before=before)
     model.train(training)
     try:
-        with torch.no_grad(), recorder.watching(model), recorder:
+        with torch.no_grad(), recurrent_layers_whole(model), recorder.watching(model), recorder:
             result = run(model, inputs)
     finally:
         for path, module in model.named_modules():

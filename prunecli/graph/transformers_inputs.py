@@ -18,7 +18,8 @@ def transformers_model(model: nn.Module, shape: tuple[int, ...]) -> Sequence[Cal
     """How a model of transformers is called; nothing for every other network.
 
     `shape` is that of its main input, the others follow from the configuration. Some look at values for where
-    a text begins when they get no attention mask, others when they get one.
+    a text begins when they get no attention mask, others when they get one; none does at a mask that says for
+    every pair of tokens what is added to their weight.
     """
     if not any(
         each.__name__ == BASE and each.__module__.startswith("transformers.") for each in type(model).__mro__
@@ -38,10 +39,12 @@ def transformers_model(model: nn.Module, shape: tuple[int, ...]) -> Sequence[Cal
         for name, each in inputs.items()
         if name.endswith("input_ids")
     }
-    masked = {**inputs, **{name: mask for name, mask in masks.items() if name in taken}}
+    masks = {name: mask for name, mask in masks.items() if name in taken}
+    pairs = {name: Input((1, *mask.shape, *mask.shape)) for name, mask in masks.items()}
     settings = {"use_cache": False} if "use_cache" in taken else {}
     return tuple(
-        Calling(tuple(given.values()), tuple(given), settings, result=_logits) for given in (inputs, masked)
+        Calling(tuple(given.values()), tuple(given), settings, result=_logits)
+        for given in (inputs, {**inputs, **masks}, {**inputs, **pairs})
     )
 
 

@@ -19,6 +19,7 @@ from prunecli.criteria.evidence import ChannelCost
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.labels import Axis, fixed
 from prunecli.graph.layers import Layer
+from prunecli.graph.rules.recurrent import OPERATIONS, cells_of
 from prunecli.graph.tracing import Operation, TensorRef
 
 # Matrix products: which arguments are multiplied.
@@ -70,8 +71,9 @@ def _savings(graph: ChannelGraph) -> _Savings:
         _add(params, parameter.numel(), axes)
     trace = graph.traces[0]
     batch = trace.inputs[0].shape[0]
-    for operation, count, through in _counted(trace.operations, axes_of):
-        _add(macs, count / batch, through)
+    for operation, products in _counted(trace.operations, axes_of):
+        for count, through in products:
+            _add(macs, count / batch, through)
         made = operation.outputs[0]
         _add(activations, math.prod(made.shape) / batch, axes_of(made))
     return _Savings(macs, params, activations)
@@ -100,22 +102,26 @@ def _counts(axis: Axis) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _counted(
     operations: Iterable[Operation], axes_of: _AxesOf
-) -> Iterator[tuple[Operation, int, Sequence[Axis]]]:
-    """The convolutions and matrix products, with their MACs and the axes that they run through."""
+) -> Iterator[tuple[Operation, list[tuple[int, Sequence[Axis]]]]]:
+    """The convolutions, matrix products and recurrent layers: MACs, and the axes that these run through."""
     for operation in operations:
         if operation.name == "aten.convolution":
             read, weight = operation.args[:2]
             transposed = operation.args[6]  # it spreads every position of its input
             positions = (read if transposed else operation.outputs[0]).shape
             spread = positions[0] * math.prod(positions[2:])
-            yield operation, math.prod(weight.shape) * spread, axes_of(weight)
+            yield operation, [(math.prod(weight.shape) * spread, axes_of(weight))]
         elif operation.name in _PRODUCTS:
             left, right = (operation.args[i] for i in _PRODUCTS[operation.name])
             contracted = next(
                 (axis for axis in (axes_of(left)[-1], axes_of(right)[-2]) if axis.any()), fixed(0)
             )
             made = operation.outputs[0]
-            yield operation, math.prod(made.shape) * left.shape[-1], [*axes_of(made), contracted]
+            yield operation, [(math.prod(made.shape) * left.shape[-1], [*axes_of(made), contracted])]
+        elif operation.name in OPERATIONS:
+            steps = math.prod(operation.args[0].shape[:2])
+            matrices = [w for cell in cells_of(operation) for w in (cell.read, cell.again, cell.project) if w]
+            yield operation, [(math.prod(each.shape) * steps, axes_of(each)) for each in matrices]
 
 
 def _axes_of(graph: ChannelGraph) -> _AxesOf:

@@ -12,9 +12,15 @@ from torch import nn
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.labels import kept_count
 from prunecli.graph.layers import CONVOLUTIONS, TRANSPOSED
+from prunecli.graph.recurrent import GATES
+from prunecli.graph.tracing import TensorRef
 from prunecli.surgery.plan import AttributeChange
 
 Sizes = dict[str, int | tuple[int, ...]]
+
+# The tensors whose shape says a module's sizes, under the names that they have in modules of torch.
+WEIGHTS = ("weight", "running_mean", "in_proj_weight", "weight_ih_l0", "weight_ih")
+CHANNELS_OF_NORMS = ((nn.modules.batchnorm._NormBase, "num_features"), (nn.GroupNorm, "num_channels"))
 
 
 def size_attributes(
@@ -22,9 +28,29 @@ def size_attributes(
 ) -> Iterator[AttributeChange]:
     """What changes in the attributes of `cut`, whose tensors are cut already but whose attributes are not."""
     groups = dict(_convolution_groups(graph, marked))
+    yield from _norms_without_tensors(graph, marked)
     for path, module in cut.named_modules():
         for name, after in _sizes(module, groups.get(path)).items():
             before = getattr(module, name)
+            if after != before:
+                yield AttributeChange(path, name, before, after)
+
+
+def _norms_without_tensors(graph: ChannelGraph, marked: NDArray[np.bool_]) -> Iterator[AttributeChange]:
+    """Norms that neither scale nor keep statistics have the channels of what they read."""
+    trace, made = graph.traces[0], graph.propagation.outputs[0]
+    makers = {ref.number: each.index for each in trace.operations for ref in each.outputs[:1]}
+    modules = dict(graph.model.named_modules())
+    read = {call.path: call.args[0] for call in trace.calls if call.args}
+    for path, module in modules.items():
+        name = next((name for kinds, name in CHANNELS_OF_NORMS if isinstance(module, kinds)), None)
+        ref = read.get(path)
+        if name is None or module._parameters.get("weight") is not None or not isinstance(ref, TensorRef):
+            continue
+        axes = made.get(makers.get(ref.number, -1), ())
+        before = getattr(module, name)
+        if len(axes) > 1 and len(axes[1]) == before:
+            after = kept_count(axes[1], marked)
             if after != before:
                 yield AttributeChange(path, name, before, after)
 
@@ -43,7 +69,7 @@ def _sizes(module: nn.Module, groups: int | None) -> Sizes:
     """The attributes of a standard module as its tensors have them; nothing for other modules."""
     for kinds, rule in RULES:
         if isinstance(module, kinds):
-            found = (_shape(module, name) for name in ("weight", "running_mean", "in_proj_weight"))
+            found = (_shape(module, name) for name in WEIGHTS)
             shape = next((each for each in found if each is not None), None)
             return {} if shape is None else rule(module, shape, groups)
     return {}
@@ -70,6 +96,18 @@ def _attention(module: Any, shape: tuple[int, ...], _: int | None) -> Sizes:
     }
 
 
+def _recurrent(module: Any, shape: tuple[int, ...], _: int | None) -> Sizes:
+    gates, width = shape  # every unit has as many rows as there are gates
+    sizes: Sizes = {"input_size": width, "hidden_size": gates // GATES[module.mode.lower()]}
+    return sizes | ({"proj_size": module.weight_hr_l0.shape[0]} if module.proj_size else {})
+
+
+def _recurrent_cell(module: Any, shape: tuple[int, ...], _: int | None) -> Sizes:
+    gates = next(count for kind, count in CELL_GATES.items() if isinstance(module, kind))
+    return {"input_size": shape[1], "hidden_size": shape[0] // gates}
+
+
+CELL_GATES: dict[type[nn.Module], int] = {nn.LSTMCell: 4, nn.GRUCell: 3, nn.RNNCell: 1}
 Rule = Callable[[Any, tuple[int, ...], int | None], Sizes]
 RULES: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((*CONVOLUTIONS, *TRANSPOSED), _convolution),
@@ -79,6 +117,8 @@ RULES: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((nn.GroupNorm,), _group_norm),
     ((nn.Embedding,), lambda _, shape, __: {"num_embeddings": shape[0], "embedding_dim": shape[1]}),
     ((nn.MultiheadAttention,), _attention),
+    ((nn.RNNBase,), _recurrent),
+    ((nn.RNNCellBase,), _recurrent_cell),
     ((nn.PReLU,), lambda _, shape, __: {"num_parameters": shape[0]}),
 )
 

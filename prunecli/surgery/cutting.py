@@ -13,6 +13,8 @@ from prunecli.errors import InputRefused
 from prunecli.surgery.plan import Cut, Plan, Scaling
 from prunecli.surgery.scattering import attach, check_scatter, is_scatter, module_of, scatter_cuts
 
+PIECE_BYTES = 4 << 20
+
 
 def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
     """Apply `plan` to `model` in place, on whatever device its tensors are, and return it.
@@ -39,6 +41,10 @@ def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
             for key, held in table.items():
                 if held is not None and id(held) in replaced:
                     table[key] = replaced[id(held)]
+        if isinstance(module, nn.RNNBase):  # it holds its weights in a list as well
+            for key, held in module._parameters.items():
+                setattr(module, key, held)
+            module.flatten_parameters()
     for change in plan.attributes:
         module, after = modules[change.module], change.after
         listed = isinstance(getattr(module, change.attribute), list)
@@ -107,14 +113,37 @@ def scaled_rows(tensor: Tensor, scalings: Iterable[Scaling]) -> Tensor:
 
 
 def _narrowed(tensor: Tensor, data: Tensor, cuts: list[Cut]) -> Tensor:
-    for cut in cuts:
-        if data.is_meta:
-            shape = list(data.shape)
+    if data.is_meta:
+        shape = list(data.shape)
+        for cut in cuts:
             shape[cut.axis] -= len(cut.removed)
-            data = data.new_empty(shape)
-        else:
-            kept = torch.tensor(cut.kept, dtype=torch.int64, device=data.device)
-            data = data.index_select(cut.axis, kept)
+        data = data.new_empty(shape)
+    else:
+        kept = {cut.axis: torch.tensor(cut.kept, dtype=torch.int64, device=data.device) for cut in cuts}
+        data = selected(data, kept)
     return (
         nn.Parameter(data, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
     )
+
+
+def selected(data: Tensor, kept: Mapping[int, Tensor]) -> Tensor:
+    """A copy with the kept positions (axis → indices) only.
+
+    Where two dimensions of a large tensor lose positions, a few rows are taken at a time: what is between the
+    two selections then stays in the cache, and no memory is asked for it.
+    """
+    others = [axis for axis in kept if axis]
+    if len(kept) < 2 or 0 not in kept or data.numel() * data.element_size() < PIECE_BYTES:
+        for axis, index in kept.items():
+            data = data.index_select(axis, index)
+        return data
+    shape = [len(kept[axis]) if axis in kept else size for axis, size in enumerate(data.shape)]
+    found = data.new_empty(shape)
+    rows = kept[0]
+    step = max(1, PIECE_BYTES // (data[0].numel() * data.element_size()))
+    for start in range(0, len(rows), step):
+        piece = data.index_select(0, rows[start : start + step])
+        for axis in others[:-1]:
+            piece = piece.index_select(axis, kept[axis])
+        torch.index_select(piece, others[-1], kept[others[-1]], out=found[start : start + step])
+    return found

@@ -27,6 +27,8 @@ REARRANGING = frozenset(f"aten.{name}" for name in PLACES.split())
 # Sums and multiples: proportional to each of their inputs.
 PROPORTIONAL = frozenset(f"aten.{name}" for name in ("add", "sub", "neg", "_to_copy", "native_dropout"))
 SCALING = frozenset({"aten.mul", "aten.div"})
+PRODUCT = "aten.bmm"
+VIEWS = frozenset({"aten.view", "aten._unsafe_view"})
 NORMS = frozenset(
     {"aten.native_layer_norm", "aten._fused_rms_norm", "aten.native_group_norm", "aten.native_batch_norm"}
 )
@@ -56,16 +58,38 @@ def fold(uses: Uses, rescaled: Rescaled) -> tuple[Scaling, ...] | None:
     operation = rescaled.operation
     if operation.name.rstrip("_") not in SCALING or not isinstance(operation.args[0], TensorRef):
         return None
-    scalings = []
-    try:
-        path = _Path(uses, operation.args[0])
-        for weight, axis in path.weights():
-            rows = path.rows(weight, axis)
-            path.refuse_other_uses(weight, axis, rows, allowed=operation)
-            scalings.append(Scaling(weight.name or "", axis, rows, rescaled.factor))
-    except NotFoldable:
-        return None
-    return tuple(scalings) or None
+    for target, reader in _targets(uses, operation.args[0], operation):
+        try:
+            scalings = tuple(_scalings(uses, target, reader, rescaled.factor))
+        except NotFoldable:
+            continue
+        if scalings:
+            return scalings
+    return None
+
+
+def _scalings(uses: Uses, target: TensorRef, reader: Operation, factor: float) -> Iterator[Scaling]:
+    path = _Path(uses, target)
+    for weight, axis in path.weights():
+        rows = path.rows(weight, axis)
+        path.refuse_other_uses(weight, axis, rows, allowed=reader)
+        yield Scaling(weight.name or "", axis, rows, factor)
+
+
+def _targets(uses: Uses, ref: TensorRef, reader: Operation) -> Iterator[tuple[TensorRef, Operation]]:
+    """What can be scaled where `reader` scales a tensor, each with the operation that reads it.
+
+    That is the tensor itself, or one of the two whose product it is, if nothing else reads the product:
+    queries times keys are proportional to the queries, and to the keys.
+    """
+    yield ref, reader
+    while ref.number not in uses.outputs and uses.readers[ref.number] == [reader]:
+        made = uses.maker.get(ref.number)
+        if made is not None and made.name == PRODUCT:
+            yield from ((operand, made) for operand in made.args)
+        if made is None or made.name not in VIEWS:
+            return
+        ref, reader = made.args[0], made
 
 
 class Uses:

@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.labels import kept_count
 from prunecli.graph.propagation import Literal
+from prunecli.graph.recurrent import recurrent_layers_whole
 from prunecli.graph.tracing import ModuleCall, Operation, Recorder, TensorRef, Trace, tensor_names
 from prunecli.surgery.plan import AttributeChange
 from prunecli.surgery.trial import COPY, argument
@@ -163,7 +164,7 @@ class _Probe:
         views, recorder = _Views(), Recorder(tensor_names(module), before=before)
         try:
             run = self._again(module)
-            with torch.no_grad(), views, recorder:
+            with torch.no_grad(), recurrent_layers_whole(module), views, recorder:
                 run()
         except Exception:
             if not seen and self._comes_next(len(recorder.operations)):

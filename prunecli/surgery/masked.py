@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.labels import Axis, LabelSpace, removed_positions
 from prunecli.graph.propagation import Literal, Pass
+from prunecli.graph.recurrent import recurrent_layers_whole
 from prunecli.graph.rules.contract import SUM
 from prunecli.graph.tracing import Operation, Recorder, TensorRef, tensor_names
 
@@ -44,6 +45,8 @@ class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self.counts(func, args):
+            return func(*args, **kwargs)
         inputs = (self.refs(args), self.refs(kwargs))
         name = str(func.overloadpacket)
         in_step = self._in_step(name, inputs)
@@ -198,5 +201,5 @@ def run_masked(
 
     The model is in the mode of the graph's trace number `trace`.
     """
-    with torch.no_grad(), MaskedRun(graph, model, marked, trace=trace):
+    with torch.no_grad(), recurrent_layers_whole(model), MaskedRun(graph, model, marked, trace=trace):
         return graph.calling.run(model, inputs)

@@ -17,6 +17,7 @@ from torch import nn
 
 from prunecli.errors import InputRefused, WorkFailed
 from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.graph.collection import without_collection
 from prunecli.graph.labels import Axis
 from prunecli.graph.meta import meta_copy
 from prunecli.surgery.attributes import size_attributes
@@ -40,6 +41,7 @@ class Planned:
     found: bool = False
 
 
+@without_collection()
 def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Planned:
     """The plan that drops channels `removed` (indices per group name), proved by a run on shapes.
 

@@ -134,7 +134,8 @@ def _unround(
 ) -> None:
     """Put the exact products in place of scaled weights; raises WorkFailed when these are others."""
     for name in dict.fromkeys(scaling.tensor for scaling in scalings):
-        found = small.get_parameter(name)
+        parameter = small.get_parameter(name)
+        found = parameter.detach()
         exact = scaled_rows(whole.get_parameter(name), [each for each in scalings if each.tensor == name])
         for axis in range(exact.dim()):
             if (name, axis) in graph.origins:
@@ -142,7 +143,7 @@ def _unround(
                 exact = exact.index_select(axis, torch.from_numpy(np.flatnonzero(stays)))
         if exact.shape != found.shape or _largest(exact - found) > ROUNDINGS * eps * _largest(exact):
             raise WorkFailed(f"{name} is not what the plan's scaling makes of it")
-        found.data = exact
+        parameter.data = exact
 
 
 def _nudged(given: Tensor) -> Tensor:
@@ -181,6 +182,8 @@ def _set_mode(model: nn.Module, *, training: bool) -> None:
     for module in model.modules():
         if isinstance(module, DROPOUTS):
             module.eval()
+        if isinstance(module, nn.RNNBase):
+            module.dropout = 0.0
 
 
 class Exactly(TorchDispatchMode):  # type: ignore[no-untyped-call]

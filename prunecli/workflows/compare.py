@@ -213,7 +213,7 @@ def _weights(scorer: Scorer) -> list[LayerWeights]:
     for layer in graph.layers:
         weight = model.get_parameter(layer.weight).detach()
         shape = tuple(layer.filters_first(weight).shape)
-        depthwise = getattr(graph.model.get_submodule(layer.name), "groups", 1) > 1 and shape[1] == 1
+        depthwise = getattr(layer.module(graph.model), "groups", 1) > 1 and shape[1] == 1
         found.append(
             LayerWeights(
                 name=layer.name,

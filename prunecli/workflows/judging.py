@@ -133,7 +133,7 @@ def _image_by_image(model: nn.Module, batches: Batches) -> tuple[NDArray[np.floa
 @contextmanager
 def _hooked(model: nn.Module, graph: ChannelGraph, keep: Callable[..., None]) -> Iterator[None]:
     handles = []
-    for layer in graph.layers:
+    for layer in (each for each in graph.layers if not each.bare):
         axis = 1 if "Conv" in layer.type else -1
         hook = partial(keep, layer.name, axis)
         handles.append(model.get_submodule(layer.name).register_forward_hook(hook))

@@ -84,12 +84,12 @@ def test_a_number_that_cannot_follow_protects_its_channels_and_the_rest_is_cut()
     assert verify(graph, model, cut, removed).equivalent
 
 
-def test_a_constant_that_depends_on_the_width_protects_it():
+def test_a_constant_that_depends_on_the_width_is_kept_by_the_weights_before_it():
     model = networks.randomised(networks.ScaledByWidth())
     graph, planned, removed, cut = cut_in_half(model)
-    assert ["computes with" in reason for reason in planned.protected.values()] == [True]
-    assert list(removed) == ["embed"]
-    assert verify(graph, model, cut, removed).equivalent
+    assert planned.protected == {}
+    assert [each.tensor for each in planned.plan.scalings] == ["qkv.weight", "qkv.bias"]
+    assert verify(graph, model, cut, removed, scalings=planned.plan.scalings).equivalent
 
 
 def test_shared_weights_stay_shared():

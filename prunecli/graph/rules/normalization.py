@@ -76,6 +76,22 @@ def group_norm(operation: Operation, flow: Flow) -> None:
         flow.assign(saved, [fixed(size) for size in saved.shape])
 
 
+@coupling_rule("aten._weight_norm_interface")
+def weight_norm(operation: Operation, flow: Flow) -> None:
+    """Directions over their length: statistics over all dimensions but one, which the lengths have too."""
+    direction, length = operation.tensors()
+    dim = operation.args[2] if len(operation.args) > 2 else 0
+    axes = flow.axes(direction)
+    for d, (axis, other) in enumerate(zip(axes, flow.axes(length), strict=False)):
+        if d != dim:
+            flow.contract(direction, d, STATISTICS)
+        else:
+            flow.space.tie(axis, other, WHY)
+    weight, norms = operation.outputs
+    flow.assign(weight, axes)
+    flow.assign(norms, flow.axes(length))
+
+
 @coupling_rule("aten._softmax", "aten._log_softmax", "aten.softmax", "aten.log_softmax", "aten._safe_softmax")
 def softmax(operation: Operation, flow: Flow) -> None:
     """Normalised over one dimension; every axis passes through."""

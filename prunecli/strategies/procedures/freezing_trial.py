@@ -107,5 +107,5 @@ def _weights(network: nn.Module, graph: ChannelGraph) -> dict[str, Tensor]:
     return {
         layer.name: network.get_parameter(layer.weight).detach().cpu().clone()
         for layer in graph.layers
-        if isinstance(network.get_submodule(layer.name), _ConvNd)
+        if isinstance(layer.module(network), _ConvNd)
     }

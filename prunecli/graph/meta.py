@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prunecli.graph.shape_formulas import empty_like
+
 COMPILED = "_compiled_call_impl"  # torch leaves it out of a module's state
 USUAL = (object, nn.Module)
 PLAIN = (int, float, str, bool, type(None), torch.dtype, torch.device)
@@ -56,7 +58,7 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
 
 def _without_data(tensor: Tensor) -> Tensor:
     # Reading .data leaves out what a parameter's gradient hangs on.
-    empty = torch.empty_like(tensor.data, device="meta")
+    empty = empty_like(tensor.data)
     return (
         nn.Parameter(empty, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
     )

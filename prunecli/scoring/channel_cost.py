@@ -65,13 +65,13 @@ class _Savings:
 @lru_cache(maxsize=1)
 def _savings(graph: ChannelGraph) -> _Savings:
     macs, params, activations = (np.zeros(graph.propagation.count) for _ in range(3))
-    axes_of = _axes_of(graph)
+    axes_of = axes_finder(graph)
     for name, parameter in graph.model.named_parameters():
         axes = [graph.origins.get((name, d), fixed(0)) for d in range(parameter.dim())]
         _add(params, parameter.numel(), axes)
     trace = graph.traces[0]
     batch = trace.inputs[0].shape[0]
-    for operation, products in _counted(trace.operations, axes_of):
+    for operation, products in counted_products(trace.operations, axes_of):
         for count, through in products:
             _add(macs, count / batch, through)
         made = operation.outputs[0]
@@ -100,7 +100,7 @@ def _counts(axis: Axis) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return labels, counts.astype(np.int64)
 
 
-def _counted(
+def counted_products(
     operations: Iterable[Operation], axes_of: _AxesOf
 ) -> Iterator[tuple[Operation, list[tuple[int, Sequence[Axis]]]]]:
     """The convolutions, matrix products and recurrent layers: MACs, and the axes that these run through."""
@@ -124,7 +124,7 @@ def _counted(
             yield operation, [(math.prod(each.shape) * steps, axes_of(each)) for each in matrices]
 
 
-def _axes_of(graph: ChannelGraph) -> _AxesOf:
+def axes_finder(graph: ChannelGraph) -> _AxesOf:
     """The axes of the tensors of the first trace, fixed ones where they are not known."""
     made = {
         operation.outputs[0].number: graph.propagation.outputs[0][operation.index]

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.labels import Axis, kept_count
-from prunecli.scoring.channel_cost import _axes_of, _counted
+from prunecli.scoring.channel_cost import axes_finder, counted_products
 
 
 def macs_left(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> int:
@@ -32,5 +32,6 @@ def _by_axes(graph: ChannelGraph) -> tuple[tuple[int, tuple[Axis, ...]], ...]:
     batch = trace.inputs[0].shape[0]
     return tuple(
         (count // batch, tuple(axis for axis in through if axis.any()))
-        for _, count, through in _counted(trace.operations, _axes_of(graph))
+        for _, products in counted_products(trace.operations, axes_finder(graph))
+        for count, through in products
     )

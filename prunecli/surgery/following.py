@@ -79,7 +79,7 @@ def _driving(
     module = graph.model.get_submodule(call.path)
     probe = _Probe(graph, trace, call, operation, literal.path)
     needed = kept_count(literal.axis, marked)
-    inside = {"": module} if only else {"": module, }
+    inside = {"": module} if only else {"": module, **dict(module.named_children())}
     for child, holder in inside.items():
         for name, place in _integers(holder, value):
             if only not in {None, name}:

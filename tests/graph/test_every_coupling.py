@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import copy
 
+import attention_networks as attending
 import coupling_networks as more
 import networks as tiny
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from prunecli.graph.channel_graph import build_graph
@@ -122,15 +124,17 @@ ROWS = {
     # 10·4 + 60·11 + 10·21 + 55
     "fused attention": (tiny.FusedAttention, IMAGE, {"embed": 6, "qkv": 3}, 965),
     # 10·4 + 3·20·11 + 10·21 + 55
-    "separate attention": (more.SeparateAttention, IMAGE, {"embed": 6, "query": 3}, 965),
+    "separate attention": (attending.SeparateAttention, IMAGE, {"embed": 6, "query": 3}, 965),
     # the same
-    "scaled_dot_product_attention": (more.ScaledDotProduct, IMAGE, {"embed": 6, "query": 3}, 965),
+    "scaled_dot_product_attention": (attending.ScaledDotProduct, IMAGE, {"embed": 6, "query": 3}, 965),
+    # 10·4 + 24·11 + 2·8·11 + 10·25 + 55: of four queries on each head of keys one leaves
+    "grouped queries": (attending.GroupedQueries, IMAGE, {"embed": 6, "query#3": 1}, 785),
     # 20·4 + 2·20 + 60·21 + 20·21 + 105
     "MultiheadAttention": (tiny.TorchAttention, IMAGE, {"embed": 12, "attention": 3}, 1905),
     # 10·4 + 60·11 + 10·21 + 49·5 + 55
-    "relative positions": (more.RelativePosition, (3, 4, 4), {"embed": 6, "attention.qkv": 3}, 1210),
+    "relative positions": (attending.RelativePosition, (3, 4, 4), {"embed": 6, "attention.qkv": 3}, 1210),
     # the same
-    "windows and roll": (more.ShiftedWindows, IMAGE, {"embed": 6, "attention.qkv": 3}, 1210),
+    "windows and roll": (attending.ShiftedWindows, IMAGE, {"embed": 6, "attention.qkv": 3}, 1210),
     # 5·28 + 2·5 + 30
     "LayerNorm": (tiny.LayerNorm, IMAGE, {"stem": 3}, 180),
     # 10·28 + 2·10 + 55: a slot of both groups
@@ -151,6 +155,8 @@ ROWS = {
     "standardised weight": (tiny.WeightStandardised, IMAGE, {"stem": 3}, 445),
     # 5·(1 + 27 + 1) + 4·(1 + 45 + 1) + 3·37 + 20
     "parametrised weights": (more.Parametrised, IMAGE, {"stem": 3, "next": 2, "last": 1}, 464),
+    # 8·28 + 4·73 + 25: filters of the weight itself
+    "spectral norm": (more.SpectralNorm, IMAGE, {"next": 2}, 541),
     # 5·28 + 4·5 + 5·4
     "functional layers": (more.Functional, IMAGE, {"kernel": 3, "matrix": 2}, 180),
     # 5·28 + 4·5 + 4·37 + 25
@@ -204,3 +210,15 @@ def test_what_leaves_is_what_arithmetic_says_and_the_rest_computes_the_same(netw
     found = verify(graph, model, small, removed, scalings=planned.plan.scalings)
     assert found.max_rel_error < 1e-10
     assert found.equivalent
+
+
+def test_torchs_attention_gives_the_same_on_its_fast_path():
+    _, _, _, small = cut(tiny.TorchAttention, IMAGE, {"embed": 12, "attention": 3})
+    x = torch.randn(2, *IMAGE)
+    found = {}
+    for fast in (False, True):
+        torch.backends.mha.set_fastpath_enabled(fast)
+        with torch.no_grad():
+            found[fast] = small(x)
+    torch.testing.assert_close(found[True], found[False])
+    assert (small.attention.num_heads, small.attention.embed_dim, small.attention.head_dim) == (5, 20, 4)

@@ -92,6 +92,7 @@ def test_conv1d_of_transformers_counts_filters_on_its_second_axis():
 
 def test_weights_that_are_computed_anew():
     found = layers(Parametrised())
+    assert set(found) == {"stem", "next", "last", "head.linear"}
     assert found["stem"] == ("Conv2d", "stem.parametrizations.weight.original1", "stem.bias", 0, 8)
     assert found["last"] == ("Conv2d", "last.parametrizations.weight.original", "last.bias", 0, 4)
     assert layers(networks.WeightStandardised())["weight"] == ("WeightStandardised", "weight", None, 0, 6)
@@ -108,6 +109,18 @@ def test_a_parametrised_grouped_and_transposed_convolution():
     found = layers(model)
     assert found["1"][3:] == (0, 16)
     assert found["2"][3:] == (1, 6)
+
+
+def test_a_gain_of_every_filter_is_no_layer():
+    class Gained(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.matrix, self.gain = nn.Parameter(torch.zeros(6, 1)), nn.Parameter(torch.ones(6))
+
+        def forward(self, x):
+            return functional.linear(x, self.matrix * self.gain[:, None])
+
+    assert set(layers(Gained(), (7, 1))) == {"matrix"}
 
 
 def test_what_is_only_added_or_multiplied_is_no_layer():

@@ -88,6 +88,11 @@ def test_true_and_one_are_not_taken_for_each_other(known):
     [
         (aten.add_.Tensor, (empty(2), empty(2))),
         (aten.sigmoid_.default, (empty(2),)),
+        # gives new tensors, and writes into the statistics as well
+        (
+            aten._native_batch_norm_legit.default,
+            (empty(2, 3, 4, 4), empty(3), empty(3), empty(3), empty(3), True, 0.1, 1e-5),
+        ),
         (aten.t.default, (empty(2, 3),)),
         (aten.view.default, (empty(2, 3), [6])),
         (aten.cumsum.default, (torch.ones(3), 0)),

@@ -16,6 +16,7 @@ from prunecli.graph.channel_graph import build_graph
 from prunecli.graph.recurrent import recurrent_layers_whole
 from prunecli.scoring.channel_cost import channel_cost
 from prunecli.surgery.cutting import carry_out
+from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import make_plan
 from prunecli.surgery.verification import verify
 
@@ -118,6 +119,14 @@ def test_the_cut_layer_trains_with_its_own_weights():
     assert [name for name, parameter in small.named_parameters() if parameter.grad is None] == []
 
 
+def test_a_saved_plan_makes_the_same_layer_of_a_fresh_one():
+    planned, small = cut(networks.randomised(deep_lstm()), {"embed": [0], "layer": [1, 5]})
+    fresh = carry_out(Plan.from_json(planned.plan.to_json()), deep_lstm())
+    fresh.load_state_dict(small.state_dict())
+    x = torch.randn(3, *SHAPE)
+    assert torch.equal(fresh(x), small(x))
+
+
 def test_a_learned_state_and_last_states_follow():
     model = networks.randomised(LearnedState())
     graph = build_graph(model, SHAPE)
@@ -135,6 +144,20 @@ def test_channels_that_are_images_to_a_layer_leave_without_it():
     small = carry_out(planned.plan, copy.deepcopy(model))
     assert small.linear.weight.shape == (5, 16)
     assert verify(graph, model, small, {"stem": [2, 3]}).equivalent
+
+
+def test_channels_that_are_steps_in_time_stay():
+    class ChannelsInTime(networks.Plain):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.GRU(64, 6, batch_first=True)
+
+        def forward(self, x):
+            return self.head.linear(self.layer(self.conv1(x).flatten(2))[0].mean(1))
+
+    groups = {group.name: group.reason for group in build_graph(ChannelsInTime(), (3, 8, 8)).groups}
+    assert groups["conv1"] == "in order of time"
+    assert groups["layer"] is None
 
 
 def test_as_many_hidden_units_as_the_projection_gives_cannot_be_left():

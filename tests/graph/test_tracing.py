@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from networks import Plain, TrainingBranch
 
-from prunecli.graph.meta import meta_copy
 from prunecli.graph.inputs import Calling, Input
+from prunecli.graph.meta import meta_copy
 from prunecli.graph.tracing import record
 
 

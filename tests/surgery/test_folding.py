@@ -8,7 +8,7 @@ import math
 import networks
 import pytest
 import torch
-from coupling_networks import SeparateAttention
+from attention_networks import SeparateAttention
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn

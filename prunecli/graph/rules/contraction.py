@@ -27,7 +27,7 @@ def _product(left: TensorRef, right: TensorRef, output: TensorRef, flow: Flow) -
     flow.assign(output, [*batch, *a[-2:-1], *b[-1:]] if len(b) > 1 else a[:-1])
 
 
-@coupling_rule("aten.mm", "aten.bmm", "aten.mv", "aten.dot")
+@coupling_rule("aten.mm", "aten.bmm", "aten.mv", "aten.dot", "aten.vdot")
 def matrix_product(operation: Operation, flow: Flow) -> None:
     """The inner dimensions leave together; rows come from the left, columns from the right."""
     left, right = operation.tensors()

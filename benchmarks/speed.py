@@ -31,22 +31,20 @@ NETWORKS = """
 """.split()  # noqa: SIM905
 RATIO = 0.5
 SIDES = ("ours", "verified", "peer")
-ROUNDS, BOUND = 5, 240
+ROUNDS, BOUND = 5, 120
 
 
 def one(name: str, side: str) -> dict[str, Any]:
     """One measurement in this process."""
     import torch
-    from torch import nn
 
     from prunecli.architectures import build, resolve
 
     torch.set_num_threads(1)
     architecture = resolve(f"torchvision/{name}")
     model = build(architecture)
-    tiny = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3))
     act = _peer if side == "peer" else _ours
-    act(tiny, (3, 8, 8), verified=side == "verified")
+    act(_tiny(), (3, 16, 16), verified=side == "verified")
     size = sum(p.numel() * p.element_size() for p in model.parameters())
     before = sum(p.numel() for p in model.parameters())
     at_first = _peak()
@@ -64,6 +62,27 @@ def one(name: str, side: str) -> dict[str, Any]:
         "peak_bytes": _peak(),
         "copy_bytes_per_second": _copy_rate(),
     }
+
+
+def _tiny() -> Any:
+    """A network that has a little of everything."""
+    from torch import nn
+
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3),
+        nn.BatchNorm2d(16),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(16, 16, 3, groups=16),
+        nn.SiLU(),
+        nn.MaxPool2d(2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 32),
+        nn.LayerNorm(32),
+        nn.GELU(),
+        nn.Dropout(0.1),
+        nn.Linear(32, 10),
+    )
 
 
 def _ours(model: Any, shape: tuple[int, ...], *, verified: bool) -> dict[str, float]:

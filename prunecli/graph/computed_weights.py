@@ -19,7 +19,9 @@ CONVOLUTION = "aten.convolution"
 def computed_weights(traces: Sequence[Trace], propagation: Propagation) -> dict[str, Used]:
     """Parameters from which the weight of a convolution or product is computed, element by element."""
     found: dict[str, Used] = {}
-    for trace, made in zip(traces, propagation.outputs, strict=True):
+    for number, (trace, made) in enumerate(zip(traces, propagation.outputs, strict=True)):
+        if number and made is propagation.outputs[0]:  # training runs the same operations
+            continue
         fed = {ref.number for ref in trace.inputs}
         sources: dict[int, tuple[TensorRef, ...]] = {}  # of what depends on parameters alone
         for operation in trace.operations:

@@ -111,6 +111,7 @@ def _without_flags(args: tuple[Any, ...]) -> list[Any]:
     return [each for each in args if not isinstance(each, bool)]
 
 
+DROPOUTS = nn.modules.dropout._DropoutNd
 COUNTING = torch.ops.aten.add_.Tensor
 
 
@@ -231,6 +232,14 @@ def tensor_names(model: nn.Module) -> dict[int, str]:
     return names
 
 
+def set_mode(model: nn.Module, *, training: bool) -> None:
+    """Training or inference, with dropout off in both: it drops values, never channels."""
+    model.train(training)
+    for module in model.modules():
+        if isinstance(module, DROPOUTS):
+            module.eval()
+
+
 def _call(model: nn.Module, inputs: Sequence[Tensor]) -> Any:
     return model(*inputs)
 
@@ -249,7 +258,7 @@ def record(
     """
     was_training = {path: module.training for path, module in model.named_modules()}
     recorder = Recorder(tensor_names(model), before=before)
-    model.train(training)
+    set_mode(model, training=training)
     try:
         with torch.no_grad(), recurrent_layers_whole(model), recorder.watching(model), recorder:
             result = run(model, inputs)

@@ -15,6 +15,7 @@ from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.layers import Layer
 from prunecli.scoring.evidence import collect_evidence
 
+
 @dataclass(kw_only=True, eq=False)
 class PieceScorer:
     """Scores layers whose weights are given one by one.

@@ -54,8 +54,8 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
     followed: list[Axis] = []  # what the changed attributes count
     for _ in range(MAX_TRIALS):
         marked = graph.marked(chosen)
-        plan = _draft(graph, chosen, marked, changes)
-        mismatch = try_out(graph, plan, marked)
+        plan, cut = _draft(graph, chosen, marked, changes)
+        mismatch = try_out(graph, cut, marked)
         if not isinstance(mismatch, Mismatch):
             found = bool(changes or mismatch)
             return Planned(replace(plan, scalings=mismatch), protected, found=found)
@@ -111,7 +111,7 @@ def plan_part(graph: ChannelGraph, whole: Planned, removed: Mapping[str, Iterabl
     if whole.found or whole.protected:
         return make_plan(graph, removed)
     chosen = {name: tuple(sorted(channels)) for name, channels in removed.items() if channels}
-    return Planned(_draft(graph, chosen, graph.marked(chosen), {}), {})
+    return Planned(_draft(graph, chosen, graph.marked(chosen), {})[0], {})
 
 
 def follow_plan(graph: ChannelGraph, plan: Plan, model: nn.Module) -> tuple[Planned, nn.Module]:
@@ -138,7 +138,8 @@ def _draft(
     chosen: Mapping[str, tuple[int, ...]],
     marked: NDArray[np.bool_],
     changes: Mapping[tuple[str, str], AttributeChange],
-) -> Plan:
+) -> tuple[Plan, nn.Module]:
+    """The plan as far as shapes and found changes say it, and the network cut by it, on the meta device."""
     cuts = []
     for tensor, axis in graph.origins:
         gone = np.flatnonzero(graph.removed_from(tensor, axis, marked))
@@ -155,7 +156,8 @@ def _draft(
     cut = carry_out(draft, meta_copy(graph.model))
     attributes = {(a.module, a.attribute): a for a in size_attributes(graph, cut, marked)}
     attributes.update(changes)
-    return Plan(draft.cuts, tuple(attributes.values()), groups)
+    plan = Plan(draft.cuts, tuple(attributes.values()), groups)
+    return plan, carry_out(replace(plan, cuts=()), cut)
 
 
 def _guilty(

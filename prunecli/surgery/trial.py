@@ -13,12 +13,10 @@ from torch.utils import _pytree as pytree
 
 from prunecli.graph.channel_graph import ChannelGraph, first_line
 from prunecli.graph.labels import Axis, kept_count
-from prunecli.graph.meta import meta_copy
 from prunecli.graph.propagation import Literal
 from prunecli.graph.tracing import Operation, TensorRef, Trace, record
-from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.folding import SCALING, Rescaled, Uses, fold
-from prunecli.surgery.plan import Plan, Scaling
+from prunecli.surgery.plan import Scaling
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,13 +128,12 @@ def argument(args: Any, path: tuple[int | str, ...]) -> int | None:
     return args if isinstance(args, int) else None
 
 
-def try_out(graph: ChannelGraph, plan: Plan, marked: NDArray[np.bool_]) -> Mismatch | tuple[Scaling, ...]:
-    """Run the cut network on shapes, in each mode that was traced.
+def try_out(graph: ChannelGraph, cut: nn.Module, marked: NDArray[np.bool_]) -> Mismatch | tuple[Scaling, ...]:
+    """Run the cut network, which lies on the meta device, in each mode that was traced.
 
     The first mismatch; else the scalings of weights that make up for constants which follow a width.
     """
     scalings: dict[Scaling, None] = {}
-    cut = carry_out(plan, meta_copy(graph.model))
     for number, trace in enumerate(graph.traces):
         if number and graph.trains_alike:
             break

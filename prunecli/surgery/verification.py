@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from prunecli.errors import WorkFailed
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.inputs import weights_type
+from prunecli.graph.tracing import set_mode
 from prunecli.surgery.cutting import scaled_rows
 from prunecli.surgery.masked import run_masked
 from prunecli.surgery.plan import Scaling
@@ -29,7 +30,6 @@ TOLERANCE = 1e-9
 HIGHEST_TOLERANCE = 1e-6
 ROUNDING_MARGIN = 100
 ROUNDINGS = 8  # of a weight that is scaled in several cuts, in units of its last bit
-DROPOUTS = nn.modules.dropout._DropoutNd
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def verify(
     worst_abs, worst_rel, tolerance = 0.0, 0.0, TOLERANCE
     for number, trace in enumerate(graph.traces):
         for model in (whole, small):
-            _set_mode(model, training=trace.training)
+            set_mode(model, training=trace.training)
 
         def masked(inputs: Sequence[Tensor], number: int = number) -> list[Tensor]:
             torch.manual_seed(seed)  # all draw the same numbers where a branch is dropped at random
@@ -175,15 +175,6 @@ def _largest(tensor: Tensor) -> float:
         return 0.0
     largest = float(tensor.abs().max())
     return math.inf if math.isnan(largest) else largest
-
-
-def _set_mode(model: nn.Module, *, training: bool) -> None:
-    model.train(training)
-    for module in model.modules():
-        if isinstance(module, DROPOUTS):
-            module.eval()
-        if isinstance(module, nn.RNNBase):
-            module.dropout = 0.0
 
 
 class Exactly(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -222,3 +222,9 @@ def test_torchs_attention_gives_the_same_on_its_fast_path():
             found[fast] = small(x)
     torch.testing.assert_close(found[True], found[False])
     assert (small.attention.num_heads, small.attention.embed_dim, small.attention.head_dim) == (5, 20, 4)
+
+
+def test_norms_without_tensors_say_their_channels():
+    _, _, _, small = cut(more.NormsWithoutScale, IMAGE, {"stem": 3})
+    assert [small.norms[0].num_features, small.norms[1].num_channels, small.norms[2].num_features] == [5, 5, 5]
+    assert small.last.normalized_shape == (5,)

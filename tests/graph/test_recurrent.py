@@ -15,6 +15,7 @@ from prunecli.cost.macs import measure
 from prunecli.graph.channel_graph import build_graph
 from prunecli.graph.recurrent import recurrent_layers_whole
 from prunecli.scoring.channel_cost import channel_cost
+from prunecli.scoring.macs_left import macs_left
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import make_plan
@@ -173,6 +174,7 @@ def test_what_a_hidden_unit_saves_is_what_its_cut_saves():
     layer = next(layer for layer in graph.layers if layer.name == "layer")
     saved = channel_cost(graph, layer)
     _, small = cut(model, {"layer": [3]})
+    assert macs_left(graph, {"layer": [3]}) == measure(small, SHAPE).macs
     assert saved.macs == measure(model, SHAPE).macs - measure(small, SHAPE).macs
     assert saved.params == sum(p.numel() for p in model.parameters()) - sum(
         p.numel() for p in small.parameters()

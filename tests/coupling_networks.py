@@ -6,7 +6,7 @@ All take images of 3x8x8 unless said.
 from __future__ import annotations
 
 import torch
-from networks import Head, conv
+from networks import GroupNorm, Head, conv
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize
@@ -119,6 +119,12 @@ class FixedPoint(nn.Module):
         for _ in range(4):
             z = torch.tanh(self.cell(z) + x)
         return self.head(z)
+
+
+class EightGroups(GroupNorm):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.GroupNorm(8, 16)
 
 
 class RMSNorm(nn.Module):

@@ -111,7 +111,7 @@ def _without_flags(args: tuple[Any, ...]) -> list[Any]:
     return [each for each in args if not isinstance(each, bool)]
 
 
-DROPOUTS = nn.modules.dropout._DropoutNd
+DROPOUTS = (nn.modules.dropout._DropoutNd, nn.RNNBase)  # a recurrent layer drops between its own layers
 COUNTING = torch.ops.aten.add_.Tensor
 
 

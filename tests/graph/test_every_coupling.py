@@ -139,6 +139,8 @@ ROWS = {
     "LayerNorm": (tiny.LayerNorm, IMAGE, {"stem": 3}, 180),
     # 10·28 + 2·10 + 55: a slot of both groups
     "GroupNorm": (tiny.GroupNorm, IMAGE, {"stem#2": 3}, 355),
+    # the same: three of eight groups, whole
+    "groups of GroupNorm": (more.EightGroups, IMAGE, {"stem": 3}, 355),
     # 5·28 + 2·5 + 5 + 4·46 + 25
     "InstanceNorm and PReLU": (tiny.PerChannelNorms, IMAGE, {"stem": 3, "next": 2}, 364),
     # 5·28 + 5 + 30
@@ -226,5 +228,6 @@ def test_torchs_attention_gives_the_same_on_its_fast_path():
 
 def test_norms_without_tensors_say_their_channels():
     _, _, _, small = cut(more.NormsWithoutScale, IMAGE, {"stem": 3})
-    assert [small.norms[0].num_features, small.norms[1].num_channels, small.norms[2].num_features] == [5, 5, 5]
+    assert (small.norms[0].num_features, small.norms[2].num_features) == (5, 5)
+    assert small.norms[1].num_channels == 5
     assert small.last.normalized_shape == (5,)

@@ -43,6 +43,7 @@ def try_one(name: str) -> dict[str, Any]:
     from prunecli.graph.channel_graph import build_graph
     from prunecli.surgery.cutting import carry_out
     from prunecli.surgery.planning import make_plan
+    from prunecli.surgery.proof_input import graph_for_proof
     from prunecli.surgery.verification import verify
 
     torch.set_num_threads(1)
@@ -69,7 +70,7 @@ def try_one(name: str) -> dict[str, Any]:
         "protected": dict(list(planned.protected.items())[:3]),
         "unknown": list(graph.propagation.unknown),
         "seconds": {"trace": traced - start, "plan_and_cut": done - traced, "verify": verified - done},
-        "no_gradient": _without_gradient(graph, cut)[:3],
+        "no_gradient": _without_gradient(graph_for_proof(graph), cut)[:3],
         "reloads": _reloads(architecture, graph, planned.plan, cut),
     }
     enough = ENOUGH if row["hidden_width_goes"] else ENOUGH_INSIDE

@@ -31,7 +31,7 @@ NETWORKS = """
 """.split()  # noqa: SIM905
 RATIO = 0.5
 SIDES = ("ours", "verified", "peer")
-ROUNDS, BOUND = 5, 120
+ROUNDS, BOUND = 5, 60
 
 
 def one(name: str, side: str) -> dict[str, Any]:

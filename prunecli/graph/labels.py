@@ -290,12 +290,18 @@ class Components:
         """Take labels that never leave out of all products; a product left empty is a fixed position."""
         gone = np.zeros(self.count, dtype=bool)
         gone[self.of[labels]] = True
+        factors = self._products.copy()
         self._products[gone[self._products]] = 0
         empty = np.flatnonzero(self._row >= 0)
         empty = empty[~self._products[self._row[empty]].any(axis=1)]
-        if empty.size:
-            self._row[empty] = -1
-            self.pins.append(self._pin_components(empty, "all factors of its view must stay"))
+        why = np.zeros(self.count, dtype=np.int64)  # the first pin of every component, from 1
+        for number in range(len(self.pins), 0, -1):
+            why[self.of[self.pins[number - 1].labels]] = number
+        causes = why[factors[self._row[empty]]].max(axis=1, initial=0)
+        self._row[empty] = -1
+        for number in np.unique(causes):
+            reason = f"all factors of its view must stay: {self.pins[number - 1].reason}"
+            self.pins.append(self._pin_components(empty[causes == number], reason))
 
     def _pin_components(self, components: NDArray[np.int64], reason: str) -> Pin:
         return Pin(np.flatnonzero(np.isin(self.of, components)), reason)

@@ -13,6 +13,7 @@ those of the pruned copy that must be written, pass through memory at the rate a
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import resource
@@ -40,6 +41,7 @@ def one(name: str, side: str) -> dict[str, Any]:
 
     from prunecli.architectures import build, resolve
 
+    importlib.import_module("torch._dynamo")  # some of torch's shape functions load it when first called
     torch.set_num_threads(1)
     architecture = resolve(f"torchvision/{name}")
     model = build(architecture)

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "prunecli"
 
 FLOORS = (
     {"errors", "interruption", "progress", "version"},
-    {"checkpoints", "documents", "processes", "registry", "torchvision_import", "user_code"},
+    {"checkpoints", "dispatch", "documents", "processes", "registry", "torchvision_import", "user_code"},
     {"criteria", "graph", "exporters", "architectures", "data"},
     {"calibration", "scoring", "surgery", "cost", "training"},
     {"allocation", "analysis", "reports", "search"},

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunecli.architectures.architecture import Architecture
 from prunecli.architectures.factory import trusted_factory
 from prunecli.architectures.providers.contract import PROVIDERS
+from prunecli.dispatch import LightDispatchMode
 
 Device = Literal["meta", "cpu"]
 
@@ -21,20 +21,12 @@ RANDOM_FILLS = frozenset(
 )
 
 
-class LeaveUninitialised(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LeaveUninitialised(LightDispatchMode):
     """Leaves a parameter as it is allocated where it would be filled with random numbers.
 
     Only parameters are left so: buffers and constants that a constructor computes keep their values,
     because a checkpoint need not hold them.
     """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """No: the default imports all of torch's compiler, more than a second, on the first operation."""
-        return False
 
     def __torch_dispatch__(
         self,

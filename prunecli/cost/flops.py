@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from prunecli.dispatch import LightDispatchMode
 
-class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
+
+class FlopCount(LightDispatchMode):
     """Adds up what the formulas say of every operation; `FlopCounterMode` would load torch's compiler.
 
     `by_operation` holds the sums by name ("convolution", "addmm").
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.by_operation: Counter[str] = Counter()
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

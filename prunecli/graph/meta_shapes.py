@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from prunecli.dispatch import LightDispatchMode
 from prunecli.graph.shape_formulas import FORMULAS, like_its_input
 
 Made = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
@@ -51,16 +51,8 @@ def run_on_shapes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     return new[0] if single else new
 
 
-class OnShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class OnShapes(LightDispatchMode):
     """Runs a network on the meta device by `run_on_shapes`."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """No: the default imports all of torch's compiler, more than a second, on the first operation."""
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from prunecli.dispatch import LightDispatchMode
 from prunecli.graph.inputs import Run
 from prunecli.graph.meta_shapes import run_on_shapes
 from prunecli.graph.recurrent import recurrent_layers_whole
@@ -115,11 +115,11 @@ DROPOUTS = (nn.modules.dropout._DropoutNd, nn.RNNBase)  # a recurrent layer drop
 COUNTING = torch.ops.aten.add_.Tensor
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Recorder(LightDispatchMode):
     """Records every operation while it is active; `before` sees each one before it runs."""
 
     def __init__(self, names: dict[int, str], *, before: OnOperation | None = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.operations: list[Operation] = []
         self.calls: list[ModuleCall] = [ModuleCall(0, "", 0, 0)]
         self.stack: list[int] = [0]
@@ -127,11 +127,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._numbers: dict[int, TensorRef] = {}
         self._alive: list[Tensor] = []  # keeps ids from being used twice
         self._before = before
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """No: the default imports all of torch's compiler, more than a second, on the first operation."""
-        return False
 
     def ref(self, tensor: Tensor) -> TensorRef:
         """The reference of a tensor, new on its first appearance."""

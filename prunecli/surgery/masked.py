@@ -25,7 +25,7 @@ from prunecli.graph.rules.contract import SUM
 from prunecli.graph.tracing import Operation, Recorder, TensorRef, tensor_names
 
 
-class MaskedRun(Recorder):  # type: ignore[no-untyped-call]
+class MaskedRun(Recorder):
     """Active while the original network runs; replaces what removed channels would have contributed."""
 
     def __init__(

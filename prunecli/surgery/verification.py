@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from prunecli.dispatch import LightDispatchMode
 from prunecli.errors import WorkFailed
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.inputs import weights_type
@@ -177,19 +177,12 @@ def _largest(tensor: Tensor) -> float:
     return math.inf if math.isnan(largest) else largest
 
 
-class Exactly(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Exactly(LightDispatchMode):
     """What would hide or fake a difference is taken out of a forward pass.
 
     Dropout drops nothing, functional dropout too: the two networks would draw different numbers. Where the
     forward asks for float32 it gets float64: rounding there would be all that the comparison shows.
     """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from quarter_of_digits import quarter_of_digits
 
-from prunecli.data.splitting import take
 from prunecli.strategies.bites import Bite
 from prunecli.strategies.contract import STRATEGIES
 from prunecli.strategies.parts import PartWishes
@@ -17,7 +17,6 @@ from prunecli.strategies.procedures import recovering, stepwise
 from prunecli.training import fitting
 from prunecli.training.pruning_rate import pruning_aware_rate
 from prunecli.training.settings import FitSettings
-from prunecli.workflows.data import open_images
 from prunecli.workflows.opening import Opening, open_checkpoint
 from prunecli.workflows.prune import prune
 
@@ -33,13 +32,7 @@ def opened():
 @pytest.fixture(scope="module")
 def images(opened):
     """Every fourth digit of each part."""
-    found = open_images(opened, None)
-    parts = {
-        name: take(split, torch.arange(0, len(split), 4))
-        for name in ("train", "validation", "test")
-        if (split := getattr(found.data, name))
-    }
-    return replace(found, data=replace(found.data, **parts))
+    return quarter_of_digits(opened)
 
 
 @pytest.fixture

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
+from quarter_of_digits import quarter_of_digits
 
 from prunecli.cli.pages import prune as pages
-from prunecli.data.splitting import take
 from prunecli.errors import WrongUse
 from prunecli.strategies.parts import PartWishes
 from prunecli.workflows import prune_against as module
-from prunecli.workflows.data import open_images
 from prunecli.workflows.opening import Opening, load, open_checkpoint
 from prunecli.workflows.prune_against import prune_against
 
@@ -25,13 +23,7 @@ def opened():
 
 @pytest.fixture(scope="module")
 def images(opened):
-    found = open_images(opened, None)
-    parts = {
-        name: take(split, torch.arange(0, len(split), 4))
-        for name in ("train", "validation", "test")
-        if (split := getattr(found.data, name))
-    }
-    return replace(found, data=replace(found.data, **parts))
+    return quarter_of_digits(opened)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from quarter_of_digits import quarter_of_digits
 
 from prunecli.data.splits import TrainingData
-from prunecli.data.splitting import take
 from prunecli.errors import WrongUse
 from prunecli.search.space import size
 from prunecli.strategies.parts import PartWishes
@@ -18,7 +18,6 @@ from prunecli.strategies.procedures import rehearsal
 from prunecli.strategies.procedures.recovering import Recovering
 from prunecli.surgery.cutting import carry_out
 from prunecli.workflows import prune_tuning
-from prunecli.workflows.data import open_images
 from prunecli.workflows.opening import Opening, open_checkpoint
 from prunecli.workflows.prune import prune
 from prunecli.workflows.prune_tuning import GRID, TuningRequest
@@ -33,13 +32,7 @@ def opened():
 
 @pytest.fixture(scope="module")
 def images(opened):
-    found = open_images(opened, None)
-    parts = {
-        name: take(split, torch.arange(0, len(split), 4))
-        for name in ("train", "validation", "test")
-        if (split := getattr(found.data, name))
-    }
-    return replace(found, data=replace(found.data, **parts))
+    return quarter_of_digits(opened)
 
 
 @pytest.fixture

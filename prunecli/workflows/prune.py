@@ -106,20 +106,8 @@ def _carried_out(asked: PruneRequest) -> PruneResult:
             from prunecli.workflows.streamed_prune import prune_streamed
 
             return prune_streamed(asked)
-        run = Pruning(
-            opening=asked.opening,
-            opened=asked.opened or open_checkpoint(asked.opening, progress=progress),
-            images=asked.images,
-            asked=asked.shown,
-            bounds=asked.bounds,
-            procedure=asked.procedure,
-            recalibrate=asked.recalibration,
-            calibration=asked.calibration,
-            loss_aware=asked.loss_aware,
-            plan=asked.plan,
-            dry_run=asked.dry_run,
-            progress=progress,
-        )
+        opened = asked.opened or open_checkpoint(asked.opening, progress=progress)
+        run = Pruning(opened=opened, images=asked.images, **steps_of(asked))
         run.take_scores(asked.scores)
         run.read_images(wanted=asked.evaluate or asked.max_drop is not None)
         run.take_earlier(asked.rewind)
@@ -134,6 +122,22 @@ def _carried_out(asked: PruneRequest) -> PruneResult:
         written = run.write(outcome, asked.output, force=force)
         kept.close()
         return run.result(outcome, verification=proof, accuracy=accuracy, gate=gate, output=written)
+
+
+def steps_of(asked: PruneRequest) -> dict[str, Any]:
+    """What a request says of the steps of a pruning, wherever the network lies."""
+    return {
+        "opening": asked.opening,
+        "asked": asked.shown,
+        "bounds": asked.bounds,
+        "procedure": asked.procedure,
+        "recalibrate": asked.recalibration,
+        "calibration": asked.calibration,
+        "loss_aware": asked.loss_aware,
+        "plan": asked.plan,
+        "dry_run": asked.dry_run,
+        "progress": asked.progress,
+    }
 
 
 @dataclass(kw_only=True)

@@ -30,7 +30,7 @@ from prunecli.surgery.single_tensors import (
 )
 from prunecli.surgery.verification import Verification
 from prunecli.workflows.plan_files import write_plan
-from prunecli.workflows.prune import Pruning
+from prunecli.workflows.prune import Pruning, steps_of
 from prunecli.workflows.prune_request import PruneRequest
 from prunecli.workflows.prune_result import PruneResult, refuse_nothing
 from prunecli.workflows.saving import saved_document, whole_plan
@@ -43,20 +43,7 @@ def prune_streamed(asked: PruneRequest) -> PruneResult:
     Its outputs are held by the caller. Raises what `prune` raises.
     """
     with streamed_checkpoint(asked.opening, progress=asked.progress) as source:
-        run = StreamedPruning(
-            opening=asked.opening,
-            opened=source.opened,
-            asked=asked.shown,
-            bounds=asked.bounds,
-            procedure=asked.procedure,
-            recalibrate=asked.recalibration,
-            calibration=asked.calibration,
-            loss_aware=asked.loss_aware,
-            plan=asked.plan,
-            dry_run=asked.dry_run,
-            progress=asked.progress,
-            source=source,
-        )
+        run = StreamedPruning(opened=source.opened, source=source, **steps_of(asked))
         run.survey()
         outcome = run.cut(Diary())
         refuse_nothing(outcome)

@@ -39,9 +39,9 @@ from prunecli import FitSettings, Opening
 from prunecli.allocation.bounds import Bounds
 from prunecli.data.splitting import decoded
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
+from prunecli.graph.costs_left import macs_left
 from prunecli.scoring.filter_scores import score_filters
 from prunecli.scoring.group_scores import score_groups
-from prunecli.scoring.macs_left import macs_left
 from prunecli.strategies.loss_aware import LossAwareWishes
 from prunecli.strategies.procedures.proposals import Limits, Proposal, Proposer, Removed
 from prunecli.strategies.procedures.racing import Best, best_of

@@ -13,9 +13,9 @@ from torch.utils import _pytree as pytree
 
 from prunecli.cost.macs import measure
 from prunecli.graph.channel_graph import build_graph
+from prunecli.graph.costs_left import macs_left
 from prunecli.graph.recurrent import recurrent_layers_whole
 from prunecli.scoring.channel_cost import channel_cost
-from prunecli.scoring.macs_left import macs_left
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.plan import Plan
 from prunecli.surgery.planning import make_plan

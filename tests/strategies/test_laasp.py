@@ -19,9 +19,9 @@ from prunecli.cost.macs import measure
 from prunecli.data import Split, TrainingData
 from prunecli.errors import GateNotMet, WrongUse
 from prunecli.graph.channel_graph import build_graph
+from prunecli.graph.costs_left import macs_left
 from prunecli.scoring.filter_scores import score_filters
 from prunecli.scoring.group_scores import score_groups
-from prunecli.scoring.macs_left import macs_left
 from prunecli.strategies.contract import STRATEGIES, PruningTask
 from prunecli.strategies.diary import Diary
 from prunecli.strategies.loss_aware import LossAwareWishes

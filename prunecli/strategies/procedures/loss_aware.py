@@ -22,10 +22,10 @@ from prunecli.allocation.bounds import Bounds
 from prunecli.allocation.choosing import Allocation
 from prunecli.data.splitting import decoded
 from prunecli.errors import GateNotMet, WrongUse
+from prunecli.graph.costs_left import macs_left
 from prunecli.graph.groups import ChannelGroup
 from prunecli.processes import current
 from prunecli.progress import remark
-from prunecli.scoring.macs_left import macs_left
 from prunecli.strategies.bites import Bite
 from prunecli.strategies.contract import PruningOutcome, PruningTask
 from prunecli.strategies.diary import Standing

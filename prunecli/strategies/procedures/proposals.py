@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from prunecli.allocation.bounds import Bounds, ratio_of
 from prunecli.allocation.choosing import GroupScores, within_bounds
 from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.graph.costs_left import macs_left
 from prunecli.graph.groups import ChannelGroup
-from prunecli.scoring.macs_left import macs_left
 from prunecli.scoring.ranking import removal_order, removed_count
 
 Removed = Mapping[str, tuple[int, ...]]

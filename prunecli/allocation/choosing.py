@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunecli.allocation.bounds import Bounds, protected_by, ratio_of
+from prunecli.allocation.candidates import Candidate
+from prunecli.allocation.counting import LOCAL, count_of, counts_at
+from prunecli.allocation.goals import Goal, meet
+from prunecli.allocation.scales import DEFAULT_SCALE, Curve, on_one_scale
 from prunecli.graph.channel_graph import ChannelGraph
-from prunecli.graph.groups import ChannelGroup
-from prunecli.scoring.normalization import normalise_scores
-from prunecli.scoring.ranking import removal_order, removed_count
 
 GroupScores = Mapping[str, NDArray[np.float64] | None]
 
@@ -31,45 +32,66 @@ def allocate(
     graph: ChannelGraph,
     scores: GroupScores,
     *,
-    ratio: float | Fraction,
+    ratio: float | Fraction = 0,
+    goal: Goal | None = None,
     bounds: Bounds | None = None,
-    scope: str = "local",
-    normalization: str = "mean",
+    scope: str = LOCAL,
+    normalization: str | None = None,
+    sensitivity: Mapping[str, Curve] | None = None,
     widths: Mapping[str, int] | None = None,
     first: Mapping[str, Sequence[int]] | None = None,
 ) -> Allocation:
-    """The channels to remove at `ratio`, a fraction of each group (local) or of all channels (global).
+    """The channels to remove at `ratio`, a fraction of each group (local) or of all, or for a `goal`.
 
     Ties go by index. Groups that the criterion cannot score are protected. `widths` are what groups had
     before earlier cuts, where there were any: the ratio is of those, and what has left counts. The channels
-    `first` leave before all others, whatever their scores.
+    `first` leave before all others, whatever their scores. A goal takes the place of the ratio, but not of
+    layers' own. Raises WrongUse for a scope or normalization that lacks what it needs.
     """
     bounds = bounds or Bounds()
-    gone = {g.name: max(0, (widths or {}).get(g.name, g.channels) - g.channels) for g in graph.prunable}
     protected = protected_by(graph, bounds)
     for group in graph.prunable:
         if scores.get(group.name) is None:
             protected.setdefault(group.name, "the criterion is not available for its layers")
-    groups = [group for group in graph.prunable if group.name not in protected]
-    known = {group.name: found for group in groups if (found := scores[group.name]) is not None}
-    chosen = {group.name: _marked(group, (first or {}).get(group.name, ())) for group in groups}
-    if scope == "global":
-        own = {g.name: ratio_of(graph, g, bounds, -1.0) for g in groups}
-        scaled = {name: normalise_scores(values, normalization) for name, values in known.items()}
-        wanted = _global_counts(
-            groups, scaled, chosen, ratio=ratio, own=own, gone=gone, min_channels=bounds.min_channels
+    known = {
+        group.name: found
+        for group in graph.prunable
+        if group.name not in protected and (found := scores[group.name]) is not None
+    }
+    scaled = on_one_scale(
+        graph, known, normalization or DEFAULT_SCALE[scope], widths=widths, sensitivity=sensitivity
+    )
+    candidates = [
+        Candidate(
+            group=group,
+            scores=scaled[group.name],
+            first=(first or {}).get(group.name, ()),
+            gone=max(0, (widths or {}).get(group.name, group.channels) - group.channels),
+            bounds=bounds,
         )
-    else:
-        wanted = {g.name: _count(g, ratio_of(graph, g, bounds, ratio), gone) for g in groups}
-    removed: dict[str, tuple[int, ...]] = {}
-    rules: dict[str, str] = {}
-    for group in groups:
-        count, rule = within_bounds(wanted[group.name], group.channels, bounds)
-        if rule:
-            rules[group.name] = rule
-        lowest = _order(known[group.name], chosen[group.name])[:count]
-        removed[group.name] = tuple(sorted(int(channel) for channel in lowest))
-    return Allocation({name: channels for name, channels in removed.items() if channels}, protected, rules)
+        for group in graph.prunable
+        if group.name in known
+    ]
+    own = {each.name: ratio_of(graph, each.group, bounds, -1.0) for each in candidates}
+    wanted = {each.name: count_of(each, own[each.name]) for each in candidates if own[each.name] >= 0}
+    open_ = [each for each in candidates if each.name not in wanted]
+    if goal is None:
+        wanted.update(counts_at(graph, open_, ratio, scope))
+    bounded = {
+        each.name: within_bounds(wanted[each.name], each.channels, bounds)
+        for each in candidates
+        if each.name in wanted
+    }
+    counts = {name: count for name, (count, _) in bounded.items()}
+    if goal is not None:
+        fixed = {each.name: each.lowest(counts[each.name]) for each in candidates if each.name in counts}
+        counts.update(meet(graph, open_, goal, scope, fixed=fixed))
+    removed = {each.name: each.lowest(counts.get(each.name, 0)) for each in candidates}
+    return Allocation(
+        {name: channels for name, channels in removed.items() if channels},
+        protected,
+        {name: rule for name, (_, rule) in bounded.items() if rule},
+    )
 
 
 def within_bounds(wanted: int, channels: int, bounds: Bounds) -> tuple[int, str]:
@@ -80,52 +102,3 @@ def within_bounds(wanted: int, channels: int, bounds: Bounds) -> tuple[int, str]
     if rounded != kept:
         rule = f"{kept} kept channels rounded up to {rounded}"
     return channels - rounded, rule
-
-
-def _count(group: ChannelGroup, ratio: float | Fraction, gone: Mapping[str, int]) -> int:
-    """How many more leave the group when a fraction of what it once had does."""
-    before = gone[group.name]
-    return max(0, removed_count(ratio, units=group.channels + before) - before)
-
-
-def _marked(group: ChannelGroup, chosen: Sequence[int]) -> NDArray[np.bool_]:
-    """(channels,) whether each is among the chosen ones."""
-    marked = np.zeros(group.channels, dtype=bool)
-    marked[list(chosen)] = True
-    return marked
-
-
-def _order(scores: NDArray[np.float64], first: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Channels from the first to leave to the last: those that are marked, then by score."""
-    order = removal_order(scores)
-    return np.concatenate([order[first[order]], order[~first[order]]])
-
-
-def _global_counts(
-    groups: list[ChannelGroup],
-    scores: Mapping[str, NDArray[np.float64]],
-    first: Mapping[str, NDArray[np.bool_]],
-    *,
-    ratio: float | Fraction,
-    own: Mapping[str, float | Fraction],
-    gone: Mapping[str, int],
-    min_channels: int,
-) -> dict[str, int]:
-    """Counts per group when all channels rank in one list; groups with a ratio of their `own` keep it."""
-    counts = {g.name: _count(g, own[g.name], gone) for g in groups if own[g.name] >= 0}
-    ranked = [g for g in groups if g.name not in counts]
-    if not ranked:
-        return counts
-    values = np.concatenate([scores[g.name] for g in ranked])
-    owner = np.concatenate([np.full(g.channels, i) for i, g in enumerate(ranked)])
-    limit = np.array([g.channels - min(g.channels, max(1, min_channels)) for g in ranked])
-    before = sum(gone[g.name] for g in ranked)
-    left = max(0, removed_count(ratio, units=values.size + before) - before)
-    taken = np.zeros(len(ranked), dtype=np.int64)
-    for unit in _order(values, np.concatenate([first[g.name] for g in ranked])):
-        if not left:
-            break
-        if taken[owner[unit]] < limit[owner[unit]]:
-            taken[owner[unit]] += 1
-            left -= 1
-    return counts | {g.name: int(taken[i]) for i, g in enumerate(ranked)}

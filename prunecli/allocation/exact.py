@@ -1,0 +1,146 @@
+"""The least loss of importance for a cost, exactly: a knapsack, where what groups save adds up.
+
+Kwon et al. 2022 (arXiv:2204.09656) search heads and neurons of a transformer so: what a head saves does not
+depend on how many neurons are left. Here every step of every group is an item with what it saves and the sum
+of the scores that it takes, and the sum taken is to be least. Convolutions in a row are no such case: what a
+filter saves depends on how many filters the next layer has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunecli.errors import WorkFailed, WrongUse
+
+if TYPE_CHECKING:
+    from prunecli.allocation.goals import Step, Taken, Way
+
+SECONDS = 120.0
+# Relative: of sums of scores in double precision.
+SLACK = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class _Items:
+    """Steps, those of one group in a row, with what each saves and loses: two arrays (items,)."""
+
+    steps: tuple[Step, ...]
+    saved: NDArray[np.float64]
+    lost: NDArray[np.float64]
+
+    def efficient_first(self) -> tuple[Step, ...]:
+        """By what is lost for what is saved; no step before an earlier one of its group."""
+        rate = np.divide(self.lost, self.saved, out=np.full(self.lost.size, np.inf), where=self.saved > 0)
+        for i, (before, after) in enumerate(pairwise(self.steps), 1):
+            if before.candidate is after.candidate:
+                rate[i] = max(rate[i], rate[i - 1])
+        return tuple(self.steps[i] for i in np.argsort(rate, kind="stable"))
+
+
+def least_loss(way: Way) -> Taken:
+    """The steps that lose the least importance and meet the goal; all steps where they are too few.
+
+    Raises WrongUse where what groups save does not add up, WorkFailed when no proof is found in time.
+    """
+    items = _items(way)
+    need = way.cost(()) - way.goal.limit
+    if need <= 0 or way.cost(items.steps) > way.goal.limit:
+        return frozenset(items.steps if need > 0 else ())
+    known = way.along(items.efficient_first()).shortest()
+    taken = np.array([step in known for step in items.steps])
+    low, high = _settled(items, need, upper=float(items.lost[taken].sum()))
+    if (low == high).all():
+        return known
+    found = _solved(items, need, low, high)
+    better = frozenset(step for step, is_in in zip(items.steps, found, strict=True) if is_in)
+    return better if way.cost(better) <= way.goal.limit else known
+
+
+def _items(way: Way) -> _Items:
+    """Every step as an item; raises WrongUse unless all groups together save what they save alone."""
+    order = {id(step.candidate): i for i, step in enumerate(way.steps)}
+    steps = sorted(way.steps, key=lambda step: (order[id(step.candidate)], step.level))
+    whole = way.cost(())
+    by_group = [list(own) for _, own in groupby(steps, key=lambda step: id(step.candidate))]
+    saved = np.concatenate([_savings(way, own) for own in by_group])
+    if whole - way.cost(steps) != saved.sum():
+        raise WrongUse(
+            "--scope exact needs groups whose savings add up, and here what one saves depends on others",
+            hints=[
+                "networks of attention and MLP blocks are such with --residual inner",
+                "else: --scope global",
+            ],
+        )
+    channels = [step.candidate.order[slice(*_between(step))] for step in steps]
+    lost = [step.candidate.scores[own].sum() for step, own in zip(steps, channels, strict=True)]
+    return _Items(tuple(steps), saved, np.array(lost))
+
+
+def _between(step: Step) -> tuple[int, int]:
+    """How many channels are gone before the step and after it."""
+    levels = step.candidate.levels
+    return int(levels[step.level - 1]), int(levels[step.level])
+
+
+def _savings(way: Way, steps: list[Step]) -> NDArray[np.float64]:
+    """(steps,) what each of the steps of one group saves when no other group loses channels."""
+    whole = way.cost(())
+    first, all_ = whole - way.cost(steps[:1]), whole - way.cost(steps)
+    counts = np.array([after - before for before, after in map(_between, steps)])
+    if first * counts.sum() == all_ * counts[0]:  # every channel saves the same
+        return np.asarray(counts * (first / counts[0]))
+    left = [whole, *(way.cost(steps[: n + 1]) for n in range(len(steps)))]
+    return -np.diff(left)
+
+
+def _settled(items: _Items, need: float, *, upper: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bounds (items,) of every item in any choice that loses less than `upper`.
+
+    The relaxed problem, in which the last item may be taken in part, gives a lower bound and a price for what
+    is saved. An item whose own loss at that price makes up for the distance is as in the relaxed choice.
+    """
+    rate = np.divide(items.lost, items.saved, out=np.full(items.lost.size, np.inf), where=items.saved > 0)
+    order = np.argsort(rate, kind="stable")
+    sums = np.cumsum(items.saved[order])
+    last = int(np.searchsorted(sums, need))
+    price = rate[order[last]]
+    lower = items.lost[order[:last]].sum() + price * (need - (sums[last - 1] if last else 0.0))
+    reduced = items.lost - price * items.saved
+    settled = np.abs(reduced) > (upper - lower) + SLACK * np.abs(items.lost).sum()
+    return np.where(settled & (reduced < 0), 1.0, 0.0), np.where(settled & (reduced > 0), 0.0, 1.0)
+
+
+def _solved(
+    items: _Items, need: float, low: NDArray[np.float64], high: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which items (items,) the best choice takes."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import coo_array
+
+    later = [i for i, (a, b) in enumerate(pairwise(items.steps), 1) if a.candidate is b.candidate]
+    rows = np.repeat(np.arange(len(later)), 2)
+    columns = np.array([[i - 1, i] for i in later], dtype=np.int64).reshape(-1)
+    signs = np.tile([1.0, -1.0], len(later))
+    in_order = coo_array((signs, (rows, columns)), shape=(len(later), len(items.steps)))
+    scale = float(np.abs(items.lost).max()) or 1.0
+    found = milp(
+        items.lost / scale,
+        integrality=np.ones(len(items.steps)),
+        bounds=Bounds(low, high),
+        constraints=[
+            LinearConstraint(items.saved[None, :] / need, 1.0, np.inf),
+            LinearConstraint(in_order.tocsr(), 0.0, np.inf),
+        ],
+        options={"time_limit": SECONDS, "mip_rel_gap": 0.0},
+    )
+    if not found.success:
+        raise WorkFailed(
+            f"the best choice was not found: {found.message}",
+            hints=["--round-to 8 leaves fewer choices", "--scope global needs no search"],
+        )
+    return np.asarray(found.x > 0.5)

@@ -40,16 +40,18 @@ def allocate(
     sensitivity: Mapping[str, Curve] | None = None,
     widths: Mapping[str, int] | None = None,
     first: Mapping[str, Sequence[int]] | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> Allocation:
     """The channels to remove at `ratio`, a fraction of each group (local) or of all, or for a `goal`.
 
     Ties go by index. Groups that the criterion cannot score are protected. `widths` are what groups had
     before earlier cuts, where there were any: the ratio is of those, and what has left counts. The channels
     `first` leave before all others, whatever their scores. A goal takes the place of the ratio, but not of
-    layers' own. Raises WrongUse for a scope or normalization that lacks what it needs.
+    layers' own. Groups `left_out` (name → reason) stay whole. Raises WrongUse for a scope or normalization
+    that lacks what it needs.
     """
     bounds = bounds or Bounds()
-    protected = protected_by(graph, bounds)
+    protected = {**protected_by(graph, bounds), **(left_out or {})}
     for group in graph.prunable:
         if scores.get(group.name) is None:
             protected.setdefault(group.name, "the criterion is not available for its layers")

@@ -14,6 +14,9 @@ from prunecli.scoring.ranking import removed_count
 
 LOCAL, GLOBAL, ISOMORPHIC, EXACT = SCOPES = ("local", "global", "isomorphic", "exact")
 
+RANKED_TOGETHER = (GLOBAL, ISOMORPHIC)
+"""Scopes that compare channels of one group with those of another by their scores alone."""
+
 Ratio = float | Fraction
 
 

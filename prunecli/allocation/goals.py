@@ -30,16 +30,11 @@ Left: TypeAlias = Callable[[ChannelGraph, Mapping[str, Sequence[int]]], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """At most `limit` of the cost may remain; `before` there was. `left` gives the cost without channels.
-
-    `steady` says that a weighing of `left` is cheap and gives the same again, as counting does and measuring
-    does not.
-    """
+    """At most `limit` of the cost may remain; `before` there was. `left` gives the cost without channels."""
 
     before: float
     limit: float
     left: Left = field(repr=False)
-    steady: bool = True
 
     def at(self, share: float) -> Goal:
         """The goal when a share (0 to 1) of the way has been gone."""
@@ -170,7 +165,7 @@ class Way:
             range(len(self.steps)), True, key=lambda n: self.cost(self.steps[:n]) <= self.goal.limit
         )
         taken = frozenset(self.steps[:count])
-        if not self.goal.steady or self.cost(taken) > self.goal.limit:
+        if self.cost(taken) > self.goal.limit:
             return taken
         best = self._given_back(taken)
         weighed = len(self._costs)

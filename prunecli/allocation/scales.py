@@ -41,6 +41,28 @@ class Curve:
         beyond = np.maximum(ratios - known[-1], 0) * rises[-1] / known[-1]
         return np.asarray(np.interp(ratios, known, rises) + beyond)
 
+    def added(self, *, channels: int, gone: int = 0) -> NDArray[np.float64]:
+        """(channels,) what each further channel adds to the loss, none less than the one before.
+
+        On the lower convex hull of the rise: what a measurement shows too much early on is spread over what
+        follows. `gone` have left before.
+        """
+        counts = np.arange(channels + 1)
+        rises = self.at((gone + counts) / (gone + channels))
+        corners = [0]
+        for place in counts[1:]:
+            while len(corners) > 1 and _bends_down(corners[-2], corners[-1], place, rises):
+                corners.pop()
+            corners.append(int(place))
+        return np.diff(np.interp(counts, corners, rises[corners]))
+
+
+def _bends_down(first: int, middle: int, last: int, rises: NDArray[np.float64]) -> bool:
+    """Whether the middle corner lies on or above the line between the others."""
+    before = (rises[middle] - rises[first]) * (last - middle)
+    after = (rises[last] - rises[middle]) * (middle - first)
+    return bool(before >= after)
+
 
 def on_one_scale(
     graph: ChannelGraph,
@@ -53,33 +75,30 @@ def on_one_scale(
     """The scores of every group on the scale `how`; the order inside groups stays.
 
     `per-MAC` divides by the MACs that one channel of the group saves; what saves none never leaves.
-    `sensitivity` is the rise in loss when the group alone has lost so many; `widths` are what groups had at
-    first. Raises WrongUse without the curve of a group.
+    `sensitivity` is what a channel adds to the loss when the group alone is pruned so far, for each MAC that
+    it saves; `widths` are what groups had at first. Raises WrongUse without the curve of a group.
     """
+    if how not in (SENSITIVITY, PER_MAC):
+        return {name: normalise_scores(own, how) for name, own in scores.items()}
     if how == SENSITIVITY:
-        return {name: _by_curve(name, own, widths or {}, sensitivity or {}) for name, own in scores.items()}
-    if how == PER_MAC:
-        whole = macs_left(graph, {})
-        saved = {name: whole - macs_left(graph, {name: (0,)}) for name in scores}
-        return {
-            name: normalise_scores(own, how, cost=saved[name])
-            if saved[name] > 0
-            else np.full(own.size, np.inf)
-            for name, own in scores.items()
-        }
-    return {name: normalise_scores(own, how) for name, own in scores.items()}
+        scores = {name: _by_curve(name, own, widths or {}, sensitivity or {}) for name, own in scores.items()}
+    whole = macs_left(graph, {})
+    saved = {name: whole - macs_left(graph, {name: (0,)}) for name in scores}
+    return {
+        name: normalise_scores(own, PER_MAC, cost=saved[name]) if saved[name] else np.full(own.size, np.inf)
+        for name, own in scores.items()
+    }
 
 
 def _by_curve(
     name: str, scores: NDArray[np.float64], widths: Mapping[str, int], curves: Mapping[str, Curve]
 ) -> NDArray[np.float64]:
-    """(channels,) the rise in loss when a channel has left and all that leave before it."""
+    """(channels,) what each channel adds to the loss when those before it have left."""
     if name not in curves:
         raise WrongUse(
             f"the sensitivity of {name} is not known", hints=["measure it: prunecli sensitivity --save FILE"]
         )
-    before = widths.get(name, scores.size)
-    gone = before - scores.size
+    gone = widths.get(name, scores.size) - scores.size
     values = np.empty(scores.size)
-    values[removal_order(scores)] = curves[name].at((gone + np.arange(1, scores.size + 1)) / before)
+    values[removal_order(scores)] = curves[name].added(channels=scores.size, gone=gone)
     return values

@@ -71,7 +71,7 @@ def write_streamed(
     mapped. Raises WorkFailed for what cannot be written or does not read back,
     and what `verify` raises.
     """
-    order = sorted(outlines, key=lambda name: (_ORDER[outlines[name].dtype], name.encode()))
+    order = _in_order(outlines)
     if not order:
         raise WorkFailed("there are no tensors to write")
     first = _header(order, outlines, draft)
@@ -97,6 +97,16 @@ def write_streamed(
 
     size = len(first) + sum(outline.bytes for outline in outlines.values())
     return write_whole(path, write, measure=measure, expected_bytes=size, force=force)
+
+
+def outlined_bytes(outlines: Mapping[str, Outline], document: Mapping[str, Any]) -> int:
+    """The size of the file that tensors of these outlines and the document would be."""
+    header = _header(_in_order(outlines), outlines, document)
+    return len(header) + sum(outline.bytes for outline in outlines.values())
+
+
+def _in_order(outlines: Mapping[str, Outline]) -> list[str]:
+    return sorted(outlines, key=lambda name: (_ORDER[outlines[name].dtype], name.encode()))
 
 
 def _header(order: Sequence[str], outlines: Mapping[str, Outline], document: Mapping[str, Any]) -> bytes:

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from typer._click.formatting import HelpFormatter
 
 # In the order of a model's way through the tool; each is a module of `commands/`.
-COMMANDS = ("inspect", "score", "compare", "prune", "finetune", "evaluate", "export", "sweep", "catalog")
+COMMANDS = (
+    "inspect",
+    "score",
+    "compare",
+    "prune",
+    "finetune",
+    "evaluate",
+    "export",
+    "bench",
+    "sensitivity",
+    "sweep",
+    "catalog",
+)
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _EXAMPLES = """

@@ -116,6 +116,17 @@ Seed = Annotated[
         "--seed", help="Seed of every random choice.", metavar="N", parse=values.whole(0), section=PRUNING
     ),
 ]
+Criterion = Annotated[
+    str,
+    option(
+        *_CRITERION,
+        help="What makes a filter matter; see `catalog criteria`.",
+        metavar="NAME",
+        parse=criterion,
+        completion=completion("criteria"),
+        section=PRUNING,
+    ),
+]
 StrategyCriterion = Annotated[
     str | None,
     option(

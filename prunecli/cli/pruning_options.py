@@ -5,23 +5,90 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+from prunecli.allocation.targets import check_told
 from prunecli.cli import options
 from prunecli.cli.names import choice, criteria
 from prunecli.cli.option import DATA, PRUNING, RESULT, option
 from prunecli.cli.training_options import MinDelta, Patience, Recalibrate
-from prunecli.cli.values import Names, Numbers, flat, number, ratios, whole
+from prunecli.cli.values import (
+    Names,
+    Numbers,
+    flat,
+    multiple,
+    multiple_of,
+    number,
+    ratios,
+    target,
+    whole,
+)
 
 if TYPE_CHECKING:
     from prunecli.strategies.bites import BiteWishes
     from prunecli.strategies.loss_aware import LossAwareWishes
 
-RoundTo = Annotated[
+Target = Annotated[
+    str | None,
+    option(
+        "--target",
+        help="What may remain, met within 1 % from below: macs, flops, params, size or latency, as a share "
+        "(macs=0.5) or an amount (params=3e6, size=10MB, latency=5ms). Stands in place of --ratio.",
+        metavar="COST=AMOUNT",
+        parse=target,
+        section=PRUNING,
+    ),
+]
+LatencyBatch = Annotated[
     int,
     option(
-        "--round-to",
-        help="Leave a multiple of N channels in every group.",
+        "--latency-batch",
+        help="Inputs at once when the latency of --target is measured.",
         metavar="N",
         parse=whole(1),
+        section=PRUNING,
+    ),
+]
+Scope = Annotated[
+    str,
+    option(
+        "--scope",
+        help="Remove the share in each group (local), over all groups together (global), over groups that "
+        "are alike (isomorphic), or what costs the least importance for a target (exact).",
+        metavar="local|global|isomorphic|exact",
+        parse=choice("scope", ("local", "global", "isomorphic", "exact")),
+        section=PRUNING,
+    ),
+]
+Normalization = Annotated[
+    str | None,
+    option(
+        "--normalization",
+        help="How groups' scores come onto one scale for a ranking over several groups. Unsaid: mean, for "
+        "--scope exact none.",
+        metavar="NAME",
+        parse=choice(
+            "normalization",
+            ("none", "mean", "l2", "max", "sum", "std", "rank", "per-MAC", "sensitivity"),
+        ),
+        section=PRUNING,
+    ),
+]
+Sensitivity = Annotated[
+    str | None,
+    option(
+        "--sensitivity",
+        help="What each group alone costs, as `sensitivity --save` has measured it: groups that cost less "
+        "lose more. With --scope global or isomorphic.",
+        metavar="FILE",
+        section=PRUNING,
+    ),
+]
+RoundTo = Annotated[
+    str,
+    option(
+        "--round-to",
+        help="Leave a multiple of N channels in every group; auto measures which one this machine likes.",
+        metavar="N|auto",
+        parse=multiple,
         section=PRUNING,
     ),
 ]
@@ -71,7 +138,8 @@ MaxDrop = Annotated[
     float | None,
     option(
         "--max-drop",
-        help="Exit 1 when accuracy falls by more than POINTS percentage points.",
+        help="Exit 1 when accuracy falls by more than POINTS percentage points; without --ratio or --target, "
+        "look for the most that may go.",
         metavar="POINTS",
         parse=number(0),
         section=DATA,
@@ -236,11 +304,15 @@ class Choosing:
     """Which channels go, and by which procedure."""
 
     ratio: options.Ratio = None
+    target: Target = None
     criterion: options.StrategyCriterion = None
     strategy: options.Strategy = "one-shot"
-    scope: options.Scope = "local"
+    scope: Scope = "local"
+    normalization: Normalization = None
+    sensitivity: Sensitivity = None
+    latency_batch: LatencyBatch = 1
     residual: Residual = "coupled"
-    round_to: RoundTo = 1
+    round_to: RoundTo = "1"
     min_channels: MinChannels = 1
     protect: Protect = None
     layer_ratio: options.LayerRatios = None
@@ -248,11 +320,22 @@ class Choosing:
     plan: Plan = None
     seed: options.Seed = 0
 
-    def arguments(self) -> dict[str, Any]:
-        """The same as the workflow takes them; a plan says everything that a ratio would."""
+    def arguments(self, *, max_drop: float | None = None) -> dict[str, Any]:
+        """The same as the workflow takes them; a plan says everything that a ratio would.
+
+        Raises WrongUse when neither these nor `max_drop` say how much is to leave.
+        """
         layers = {item.pattern: item.ratio for item in self.layer_ratio or ()}
-        changed = {"protect": tuple(self.protect or ()), "layer_ratio": layers}
-        return {**asdict(self), **changed, "ratio": None if self.plan else self.ratio}
+        changed: dict[str, Any] = {
+            "protect": tuple(self.protect or ()),
+            "layer_ratio": layers,
+            "round_to": multiple_of(self.round_to),
+            "ratio": None if self.plan else self.ratio,
+        }
+        check_told(
+            ratio=changed["ratio"], target=self.target, plan=self.plan, layer_ratio=layers, max_drop=max_drop
+        )
+        return {**asdict(self), **changed}
 
 
 @dataclass(frozen=True, kw_only=True)

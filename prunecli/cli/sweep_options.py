@@ -13,7 +13,19 @@ from prunecli.cli.names import choice, completion, name
 from prunecli.cli.option import DATA, PRUNING, RESULT, TRAINING, option
 from prunecli.cli.part_options import When
 from prunecli.cli.pruning_options import MinChannels, Protect, Residual, RoundTo
-from prunecli.cli.values import LayerRatio, Names, Numbers, Shape, Unfit, flat, number, ratio, ratios, whole
+from prunecli.cli.values import (
+    LayerRatio,
+    Names,
+    Numbers,
+    Shape,
+    Unfit,
+    flat,
+    multiple_of,
+    number,
+    ratio,
+    ratios,
+    whole,
+)
 from prunecli.errors import WrongUse
 from prunecli.search.samplers import SAMPLERS
 from prunecli.search.space import Span, Value
@@ -293,7 +305,7 @@ class Bounding:
     """What holds for every trial's cut."""
 
     residual: Residual = "coupled"
-    round_to: RoundTo = 1
+    round_to: RoundTo = "1"
     min_channels: MinChannels = 1
     protect: Protect = None
     layer_ratio: options.LayerRatios = None
@@ -304,7 +316,11 @@ class Bounding:
     def arguments(self) -> dict[str, Any]:
         """The same as `prune` takes them."""
         layers = {item.pattern: item.ratio for item in self.layer_ratio or ()}
-        changed = {"protect": tuple(self.protect or ()), "layer_ratio": layers}
+        changed = {
+            "protect": tuple(self.protect or ()),
+            "layer_ratio": layers,
+            "round_to": multiple_of(self.round_to),
+        }
         return {key: value for key, value in {**asdict(self), **changed}.items() if key != "seed"}
 
 

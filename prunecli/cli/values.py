@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from prunecli.errors import WrongUse
+
 T = TypeVar("T")
 AGREEMENT_METRICS = ("jaccard", "spearman", "kendall", "rbo")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -76,6 +78,27 @@ def ratios(text: str) -> Numbers:
         return Numbers(ratio(part) for part in _parts(text))
     except Unfit:
         raise Unfit("fractions of channels to remove, 0 < R < 1", example="0.3,0.5") from None
+
+
+def target(text: str) -> str:
+    """What may remain: macs=0.5, params=3e6, size=10MB, latency=60%."""
+    from prunecli.allocation.targets import VALID, read_target
+
+    try:
+        return read_target(text).text
+    except WrongUse as error:
+        raise Unfit(f"{VALID}: {error.message}", example="macs=0.5") from None
+
+
+def multiple(text: str) -> str:
+    """A whole number from 1 on, or auto: the multiple that this machine likes."""
+    given = text.strip().lower()
+    return given if given == "auto" else str(whole(1)(text))
+
+
+def multiple_of(text: str) -> int | str:
+    """The same as the workflow takes it: a number, or the word."""
+    return int(text) if text.isdecimal() else text
 
 
 def layer_ratio(text: str) -> LayerRatio:

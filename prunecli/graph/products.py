@@ -50,6 +50,7 @@ def axes_finder(graph: ChannelGraph) -> _AxesOf:
         for operation in graph.traces[0].operations
         if operation.outputs
     }
+    made.update(graph.propagation.later[0])
 
     def axes(ref: TensorRef) -> Sequence[Axis]:
         if ref.name is not None:

@@ -143,6 +143,7 @@ class Propagation:
     reasons: dict[int, tuple[str, ...]]  # pinned component → why
     count: int
     unknown: dict[str, str]
+    later: tuple[dict[int, tuple[Axis, ...]], ...] = ()  # number of an operation's later output → its axes
 
 
 def propagate(traces: Sequence[Trace], shapes: Mapping[str, tuple[int, ...]]) -> Propagation:
@@ -211,4 +212,12 @@ def _result(
         reasons={label: tuple(found) for label, found in reasons.items()},
         count=components.count,
         unknown={name: reason for walk in passes for name, reason in walk.unknown.items()},
+        later=tuple(
+            {
+                ref.number: tuple(solved(axis) for axis in walk.axes(ref))
+                for operation in trace.operations
+                for ref in operation.outputs[1:]
+            }
+            for trace, walk in zip(traces, passes, strict=True)
+        ),
     )

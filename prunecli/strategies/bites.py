@@ -57,7 +57,9 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Bite:
-    """One bite: after it `ratio` of the channels there once were are gone, `share` of all that shall go.
+    """One bite: after it `ratio` of what there once was is gone, `share` of all that shall go.
+
+    What is counted are channels, or the cost `of` a target.
 
     With a `block` only its groups lose channels. `epochs` are the most that is trained after it if the
     trigger says so, `final` what is trained after the last one in any case.
@@ -69,11 +71,12 @@ class Bite:
     final: int = 0
     patience: int | None = None
     block: Block | None = None
+    of: str = "channels"
 
     @property
     def words(self) -> str:
         """What it takes, for a remark."""
-        taken = f"{100 * self.ratio:.3g} % of the channels"
+        taken = f"{100 * self.ratio:.3g} % of the {self.of}"
         return taken if self.block is None else f"{taken} of {self.block.name}"
 
     def document(self) -> dict[str, float | str]:
@@ -83,7 +86,13 @@ class Bite:
 
 
 def bites_of(
-    parts: Parts, ratio: float, wishes: BiteWishes, *, epochs: int, blocks: Sequence[Block] = ()
+    parts: Parts,
+    ratio: float,
+    wishes: BiteWishes,
+    *,
+    epochs: int,
+    blocks: Sequence[Block] = (),
+    of: str = "channels",
 ) -> tuple[Bite, ...]:
     """The bites of a strategy of these parts, none where channels leave at the end only.
 
@@ -107,6 +116,7 @@ def bites_of(
             epochs=count,
             patience=_patience(wishes.patience, weight),
             block=block,
+            of=of,
         )
         for share, count, weight, block in zip(
             shares, counts, weights, by_block or [None] * len(shares), strict=True

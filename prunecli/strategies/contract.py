@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from prunecli.allocation.targets import KINDS
 from prunecli.errors import WrongUse
 from prunecli.progress import Progress, silent
 from prunecli.registry import Registry
@@ -56,7 +57,8 @@ class PruningTask:
     strategy trains. `parts` are what it is made of; `bites` say how the way to `ratio` is divided, and
     `recalibrate` on how many batches the batch norms of a cut network are measured again. `earlier` is the
     whole network with the weights that it is rewound to before a training. `bounds` hold for a strategy that
-    chooses by itself, `loss_aware` is how laasp does. `diary` notes where the strategy stands.
+    chooses by itself, `loss_aware` is how laasp does, `most_macs` what may remain where a target says so.
+    `diary` notes where the strategy stands.
     """
 
     model: nn.Module
@@ -75,6 +77,7 @@ class PruningTask:
     seed: int = 0
     data: TrainingData | None = None
     settings: FitSettings | None = None
+    most_macs: float | None = None
     progress: Progress = silent
 
     def choose(self, network: nn.Module, share: Share) -> Allocation:
@@ -123,7 +126,7 @@ class Strategy:
 
     `parts` are what it is made of, None for a procedure that is not made of parts. `epochs` are how many it
     trains for by default; 0 for one that trains only if it is asked to. `criterion` is the one that it goes
-    by where none is named.
+    by where none is named, `costs` are those that a target may name for it.
     """
 
     name: str
@@ -133,6 +136,7 @@ class Strategy:
     source: str
     caption: str
     criterion: str = "l2"
+    costs: tuple[str, ...] = KINDS
 
     def made_of(self, wishes: PartWishes) -> Parts | None:
         """Its parts with what was asked for in their place; raises WrongUse when it has none to change."""
@@ -152,13 +156,19 @@ StrategyFunction = Callable[[PruningTask], PruningOutcome]
 
 
 def strategy(
-    name: str, *, source: str, parts: Parts | None = None, epochs: int = 0, criterion: str = "l2"
+    name: str,
+    *,
+    source: str,
+    parts: Parts | None = None,
+    epochs: int = 0,
+    criterion: str = "l2",
+    costs: tuple[str, ...] = KINDS,
 ) -> Callable[[StrategyFunction], StrategyFunction]:
     """Register the decorated function as the strategy `name`; its first docstring line is the caption."""
 
     def register(function: StrategyFunction) -> StrategyFunction:
         caption = (inspect.getdoc(function) or "").partition("\n")[0]
-        STRATEGIES.register(name, Strategy(name, function, parts, epochs, source, caption, criterion))
+        STRATEGIES.register(name, Strategy(name, function, parts, epochs, source, caption, criterion, costs))
         return function
 
     return register

@@ -72,6 +72,11 @@ class Plan:
     groups: tuple[GroupCut, ...] = ()
     scalings: tuple[Scaling, ...] = ()
 
+    @property
+    def removed(self) -> dict[str, tuple[int, ...]]:
+        """Group name → the channels that leave it."""
+        return {group.name: group.removed for group in self.groups}
+
     def document(self) -> dict[str, Any]:
         """The plan as JSON values; equal index lists are stored once."""
         index_sets: dict[tuple[int, ...], int] = {}

@@ -125,7 +125,7 @@ def follow_plan(graph: ChannelGraph, plan: Plan, model: nn.Module) -> tuple[Plan
             raise InputRefused(
                 f"the plan cuts a group {group.name!r} of {group.channels} channels, not found here"
             )
-    planned = make_plan(graph, {group.name: group.removed for group in plan.groups})
+    planned = make_plan(graph, plan.removed)
     if set(planned.plan.cuts) != set(plan.cuts):
         raise InputRefused(
             "the plan was made for another network: its cuts are not what its groups come to here"

@@ -85,7 +85,7 @@ def layer_outputs(model: nn.Module, graph: ChannelGraph, batches: Batches) -> La
 
 def kept_filters(graph: ChannelGraph, plan: Plan) -> dict[str, NDArray[np.intp]]:
     """Layer → the indices of the filters that stay."""
-    marked = graph.marked({group.name: group.removed for group in plan.groups})
+    marked = graph.marked(plan.removed)
     return {
         layer.name: np.flatnonzero(~graph.removed_from(layer.weight, layer.filter_axis, marked))
         for layer in graph.layers

@@ -21,6 +21,7 @@ class Procedure:
     """What is to be done over time.
 
     `name` is the strategy, `wishes` are parts in place of its own, `epochs` None for the strategy's own.
+    `ratio` is the share that leaves, `of` what: channels or a cost; `in_vain` says that it cannot be had.
     With `cut_only` channels are chosen and removed as by one-shot and nothing is trained: a dry run.
     """
 
@@ -31,6 +32,8 @@ class Procedure:
     epochs: int | None
     training: FitSettings
     cut_only: bool
+    of: str = "channels"
+    in_vain: bool = False
 
     def check(self) -> None:
         """Raise WrongUse for parts and bites that cannot be, before any work."""
@@ -85,7 +88,7 @@ class Procedure:
         if self.parts is None or not self.ratio or self.parts.schedule == "one-shot":
             return ()
         blocks = blocks_of(graph) if self.parts.in_bites else ()
-        return bites_of(self.parts, self.ratio, self.bites, epochs=self.all_epochs, blocks=blocks)
+        return bites_of(self.parts, self.ratio, self.bites, epochs=self.all_epochs, blocks=blocks, of=self.of)
 
     def longer_than_asked(self, graph: ChannelGraph) -> str | None:
         """That the bites take more epochs than were asked for, if they do."""
@@ -112,6 +115,25 @@ class Procedure:
             return found
         bites = [bite.document() for bite in self.shown_bites(graph)]
         return {**found, "training": stored(settings), **({"bites": bites} if bites else {})}
+
+    def refuse_target(self, kind: str) -> None:
+        """Raise WrongUse for a cost by which the strategy cannot go."""
+        if kind not in self.asked.costs:
+            raise WrongUse(
+                f"{self.name} goes by {' and '.join(self.asked.costs)}, not by {kind}",
+                hints=["for example: --target macs=0.5"],
+            )
+
+    def refuse_search(self) -> None:
+        """Raise WrongUse where one cut is not all there is to do."""
+        if self.trains or self.name != "one-shot":
+            raise WrongUse(
+                "--max-drop alone looks for the most that one cut may take, and that without training",
+                hints=[
+                    "say how much is to leave: --ratio 0.5 or --target macs=0.5",
+                    "see also: prunecli sweep",
+                ],
+            )
 
     def refuse_saved_scores(self) -> None:
         """Raise WrongUse when the network is ranked again and again."""

@@ -41,14 +41,14 @@ class Judge:
 
     def accuracies(self, before: nn.Module, outcome: PruningOutcome) -> dict[str, float | None]:
         """Accuracies in %; None for right after the cut where the network was trained since."""
-        found = self._accuracy(before)
-        cut = self._accuracy(outcome.cut)
+        found = self.accuracy(before)
+        cut = self.accuracy(outcome.cut)
         # A network that was trained since has measured its batch norms on the way.
         changed = not outcome.trained_since and self._recalibrated(outcome)
         return {
             "before": found,
             "cut": None if outcome.trained_since else cut,
-            "after": self._accuracy(outcome.cut) if changed else cut,
+            "after": self.accuracy(outcome.cut) if changed else cut,
         }
 
     def gate(self, accuracy: dict[str, float | None], max_drop: float | None) -> GateNotMet | None:
@@ -58,7 +58,16 @@ class Judge:
             return None
         return GateNotMet(f"accuracy fell by {before - after:.2f} points, more than the {max_drop:g} allowed")
 
-    def _accuracy(self, network: nn.Module, split: Split | None = None) -> float:
+    def fresh_cut(self, network: nn.Module) -> float:
+        """The accuracy in % of a network that was just cut; its batch norms are measured again in place."""
+        if self.recalibrate:
+            recalibrate_batch_norm(
+                network, self.images.data.train, batches=self.recalibrate, seed=self.seed, **self._manner
+            )
+        return self.accuracy(network)
+
+    def accuracy(self, network: nn.Module, split: Split | None = None) -> float:
+        """The accuracy in % on the part, or on another one."""
         return evaluate(network, split or self._split, **self._manner).accuracy
 
     def _recalibrated(self, outcome: PruningOutcome) -> bool:
@@ -76,10 +85,10 @@ class Judge:
         )
         if kept is None or not changed:
             return bool(changed)
-        again = self._accuracy(network, data.validation)
+        again = self.accuracy(network, data.validation)
         measured = copy.deepcopy(network.state_dict())
         network.load_state_dict(kept)
-        if self._accuracy(network, data.validation) >= again:
+        if self.accuracy(network, data.validation) >= again:
             return False
         network.load_state_dict(measured)
         return True

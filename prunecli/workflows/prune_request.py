@@ -8,6 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from prunecli.allocation.bounds import Bounds
+from prunecli.allocation.counting import RANKED_TOGETHER
+from prunecli.allocation.scales import SENSITIVITY
+from prunecli.allocation.targets import LATENCY, Target, check_told, read_target
+from prunecli.errors import WrongUse
 from prunecli.progress import Progress
 from prunecli.strategies.bites import BiteWishes
 from prunecli.strategies.contract import STRATEGIES
@@ -44,11 +48,14 @@ class PruneRequest:
 
     opening: Opening
     ratio: float | None
+    target: str | None
     criterion: str | None
     strategy: str
     scope: str
+    normalization: str | None
+    sensitivity: str | None
     residual: str
-    round_to: int
+    round_to: int | str
     min_channels: int
     protect: Sequence[str]
     layer_ratio: Mapping[str, float] | None
@@ -73,6 +80,7 @@ class PruneRequest:
     checkpoint_every: int | None
     checkpoint_dir: str | None
     resume: str | None
+    latency_batch: int
     stream: bool | None
     dry_run: bool
     output: str | None
@@ -82,6 +90,18 @@ class PruneRequest:
     progress: Progress
 
     def __post_init__(self) -> None:
+        check_told(
+            ratio=self.ratio,
+            target=self.target,
+            plan=self.plan,
+            layer_ratio=self.layer_ratio,
+            max_drop=self.max_drop,
+        )
+        if self.sensitivity is not None and self.scope not in RANKED_TOGETHER:
+            raise WrongUse(
+                "a sensitivity says which groups lose more, and --scope local takes as much of each",
+                hints=["for example: --scope global"],
+            )
         if self.tuning is not None:
             self.tuning.check(self.procedure)
 
@@ -99,6 +119,8 @@ class PruneRequest:
             "standard output": self.output == "-",
             "--scores": self.scores is not None,
             "--rewind": self.rewind is not None,
+            "a latency": self.wanted is not None and self.wanted.kind == LATENCY,
+            "--sensitivity": self.sensitivity is not None,
             "tuning": self.tuning is not None,
             "a network that is open already": self.opened is not None or self.images is not None,
         }
@@ -115,8 +137,25 @@ class PruneRequest:
             "criterion": criterion,
             "scope": self.scope,
             "ratio": self.ratio,
+            "target": self.target,
             "seed": self.seed,
         }
+
+    @property
+    def scale(self) -> str | None:
+        """How groups' scores come onto one scale, None for the scope's own."""
+        return self.normalization or (SENSITIVITY if self.sensitivity is not None else None)
+
+    @property
+    def searches(self) -> bool:
+        """Whether the most is to be found that keeps `max_drop`: nothing says how much is to leave."""
+        told = (self.ratio, self.target, self.plan)
+        return self.max_drop is not None and not self.layer_ratio and all(each is None for each in told)
+
+    @property
+    def wanted(self) -> Target | None:
+        """The target that is to be met."""
+        return None if self.target is None else read_target(self.target)
 
     @cached_property
     def procedure(self) -> Procedure:
@@ -133,9 +172,15 @@ class PruneRequest:
 
     @property
     def bounds(self) -> Bounds:
-        """What may leave a group."""
+        """What may leave a group; where the multiple is to be measured, before that."""
         layers = dict(self.layer_ratio or {})
-        return Bounds(self.min_channels, self.round_to, tuple(self.protect), layers, self.residual)
+        round_to = 1 if isinstance(self.round_to, str) else self.round_to
+        return Bounds(self.min_channels, round_to, tuple(self.protect), layers, self.residual)
+
+    @property
+    def measures_widths(self) -> bool:
+        """Whether the widths that the machine likes are to be measured."""
+        return isinstance(self.round_to, str)
 
     @property
     def recalibration(self) -> int:

@@ -27,7 +27,7 @@ from prunecli.workflows.prune_tuning import TuningResult
 
 STAGES = ("trace", "score", "plan", "surgery", "verify", "train")
 # Only of a strategy that looks at a trigger, freezes layers, or was tuned.
-FURTHER_STAGES = ("judge", "trial", "tune")
+FURTHER_STAGES = ("judge", "trial", "tune", "aim")
 COMPARED = ("params", "macs", "bytes")
 
 
@@ -60,7 +60,7 @@ class PruneResult:
     groups that kept all their channels, with the reason; `rules` what the bounds changed. `choices` are those
     of a strategy that takes step by step. `trained_after` are the numbers (from 0) of the bites after which
     the network was trained, `tuning` how its values were chosen, `against` what another strategy came to.
-    `gate` is a gate that was missed.
+    `gate` is a gate that was missed, `target` what was to remain and what does, `widths` what machines like.
     """
 
     asked: Mapping[str, Any]
@@ -83,12 +83,14 @@ class PruneResult:
     trained_after: Sequence[int] = ()
     tuning: TuningResult | None = None
     against: Against | None = None
+    target: Mapping[str, Any] | None = None
+    widths: Mapping[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
         """The JSON of `prune`."""
         return {
             **self.asked,
-            "target": None,
+            "target": None if self.target is None else dict(self.target),
             "before": dict(self.before),
             "after": dict(self.after),
             "reduction": {
@@ -96,6 +98,7 @@ class PruneResult:
             },
             "layers": [dict(layer) for layer in self.layers],
             "protected": [dict(entry) for entry in self.protected],
+            "widths": None if self.widths is None else dict(self.widths),
             "rules": [{"group": name, "rule": rule} for name, rule in self.rules.items()],
             "verification": self.verification.document(),
             "accuracy": None if self.accuracy is None else dict(self.accuracy),

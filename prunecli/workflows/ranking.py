@@ -11,11 +11,13 @@ from typing import Any
 from torch import nn
 
 from prunecli.allocation.bounds import Bounds
-from prunecli.allocation.choosing import GroupScores, allocate
+from prunecli.allocation.choosing import Allocation, GroupScores, allocate
+from prunecli.allocation.scales import Curve
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.scoring.filter_scores import FilterScores
 from prunecli.scoring.group_scores import score_groups
 from prunecli.strategies.contract import Ranked
+from prunecli.workflows.aiming import Aim
 from prunecli.workflows.calibrating import Scorer
 
 
@@ -23,7 +25,8 @@ from prunecli.workflows.calibrating import Scorer
 class Ranker:
     """Ranks networks of `graph`; `widths` are those of its groups before any cut.
 
-    `asked` holds criterion, ratio and scope. `saved` scores take the place of the scorer's.
+    `asked` holds criterion, ratio and scope. `saved` scores take the place of the scorer's. Without an `aim`
+    the ratio holds.
     """
 
     graph: ChannelGraph
@@ -32,20 +35,38 @@ class Ranker:
     bounds: Bounds
     widths: Mapping[str, int]
     saved: FilterScores | None
+    aim: Aim | None = None
+    normalization: str | None = None
+    sensitivity: Mapping[str, Curve] | None = None
+
+    def scores(self, network: nn.Module) -> GroupScores:
+        """The groups' scores by the network's present weights."""
+        filters = self.saved if self.saved is not None else self.scorer.score(network)
+        return score_groups(self.graph.prunable, self.graph.layers, filters, self.asked["criterion"])
 
     def rank(self, network: nn.Module) -> Ranked:
-        """From the network's present weights to what leaves at a share of the ratio."""
-        filters = self.saved if self.saved is not None else self.scorer.score(network)
-        scores = score_groups(self.graph.prunable, self.graph.layers, filters, self.asked["criterion"])
+        """From the network's present weights to what leaves at a share of what is asked for."""
+        scores, aim = self.scores(network), self.aim
         ratio = Fraction(str(self.asked["ratio"] or 0.0))
-        return lambda share, first=MappingProxyType({}): allocate(
-            self.graph,
+        return lambda share, first=MappingProxyType({}): self.chosen(
             scores,
             ratio=ratio * Fraction(str(share)),
+            goal=None if aim is None else aim.goal.at(float(share)),
             bounds=self.bounds.at(share),
-            scope=self.asked["scope"],
-            widths=self.widths,
             first=first,
+            left_out=None if aim is None else aim.unfollowed,
+        )
+
+    def chosen(self, scores: GroupScores, **wanted: Any) -> Allocation:
+        """The channels that leave by the scores, in this scope and on this scale."""
+        return allocate(
+            self.graph,
+            scores,
+            scope=self.asked["scope"],
+            normalization=self.normalization,
+            sensitivity=self.sensitivity,
+            widths=self.widths,
+            **wanted,
         )
 
     def rank_by(self, network: nn.Module, criteria: Sequence[str]) -> dict[str, GroupScores]:

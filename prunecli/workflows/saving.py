@@ -11,7 +11,10 @@ from typing import Any
 from torch import nn
 
 from prunecli.checkpoints import check_output, hold_output, write_checkpoint
+from prunecli.checkpoints.streamed_saving import Outline, outlined_bytes
+from prunecli.graph.meta import meta_copy
 from prunecli.processes import is_main
+from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.plan import Plan
 from prunecli.version import __version__
 from prunecli.workflows.opening import Opened, Opening
@@ -50,6 +53,13 @@ def save(
     target = sys.stdout.buffer if output == "-" else output
     written = write_checkpoint(target, model.cpu().state_dict(), document, force=force)
     return {**asdict(written), "path": output}
+
+
+def file_bytes(opened: Opened, *, plan: Plan, step: Mapping[str, Any]) -> int:
+    """The bytes of the file that `save` would write after a further plan; nothing but shapes is cut."""
+    cut = carry_out(plan, meta_copy(opened.model))
+    outlines = {name: Outline(t.dtype, tuple(t.shape)) for name, t in cut.state_dict().items()}
+    return outlined_bytes(outlines, saved_document(opened, plan=whole_plan(opened, plan), step=step))
 
 
 def whole_plan(opened: Opened, later: Plan) -> Plan:

@@ -30,9 +30,9 @@ from prunecli.surgery.single_tensors import (
 )
 from prunecli.surgery.verification import Verification
 from prunecli.workflows.plan_files import write_plan
-from prunecli.workflows.prune import Pruning, steps_of
 from prunecli.workflows.prune_request import PruneRequest
 from prunecli.workflows.prune_result import PruneResult, refuse_nothing
+from prunecli.workflows.pruning_steps import Pruning, steps_of
 from prunecli.workflows.saving import saved_document, whole_plan
 from prunecli.workflows.streamed_checkpoint import PIECE_BYTES, StreamedCheckpoint, streamed_checkpoint
 
@@ -45,11 +45,12 @@ def prune_streamed(asked: PruneRequest) -> PruneResult:
     with streamed_checkpoint(asked.opening, progress=asked.progress) as source:
         run = StreamedPruning(opened=source.opened, source=source, **steps_of(asked))
         run.survey()
+        run.take_aim(asked.wanted, max_drop=None)
         outcome = run.cut(Diary())
         refuse_nothing(outcome)
         proof, written = run.proved_and_written(outcome, asked.output, force=asked.force)
         write_plan(outcome.planned.plan, asked.plan_out, force=asked.force)
-        return run.result(outcome, verification=proof, accuracy=None, gate=None, output=written)
+        return run.result(outcome, verification=proof, accuracy=None, output=written)
 
 
 @dataclass(kw_only=True)
@@ -97,7 +98,7 @@ class StreamedPruning(Pruning):
         Where nothing is to be written, what would be is proved.
         """
         plan = outcome.planned.plan
-        removed = {group.name: group.removed for group in plan.groups}
+        removed = plan.removed
         seed, proofs = self.asked["seed"], list[Verification]()
         outlines = {
             name: Outline(tensor.dtype, tuple(tensor.shape))

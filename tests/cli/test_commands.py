@@ -46,13 +46,14 @@ KEYWORDS = {
             "batches",
         ),
         *("skip_bad_images", "plan_out", "dry_run", "stream", "output", "force", "progress", "scores"),
+        *("target", "normalization", "sensitivity", "latency_batch"),
     },
     "finetune": {
         *("data", "settings", "recalibrate", "teacher", "logs", "checkpoint_every", "checkpoint_dir"),
         *("resume", "skip_bad_images", "validation_share", "output", "force", "keep", "progress"),
     },
     "evaluate": {"data", "batch_size", "seed", "skip_bad_images", "progress"},
-    "export": {"to", "opset", "data", "output", "force"},
+    "export": {"to", "opset", "dtype", "weights", "fuse", "data", "output", "force", "progress"},
 }
 
 
@@ -171,6 +172,10 @@ def test_prune_options_arrive_typed(cli, workflows):
         "criterion": "l1",
         "strategy": "ghfp",
         "scope": "global",
+        "normalization": None,
+        "sensitivity": None,
+        "target": None,
+        "latency_batch": 1,
         "residual": "inner",
         "round_to": 8,
         "min_channels": 4,

@@ -6,6 +6,7 @@ import typer
 
 from prunecli.cli.app import COMMANDS, application
 
+TESTED = {"score", "compare", "prune", "sensitivity", "sweep"}
 SHARED = {
     "--format": set(COMMANDS),
     "--json": set(COMMANDS),
@@ -17,19 +18,19 @@ SHARED = {
     "--input-shape": set(COMMANDS) - {"catalog"},
     "--device": set(COMMANDS) - {"catalog"},
     "--trust-pickle": set(COMMANDS) - {"catalog"},
-    "--criterion": {"score", "compare", "prune", "sweep"},
-    "--criteria": {"score", "compare", "prune", "sweep"},
+    "--criterion": {"score", "compare", "prune", "sensitivity", "sweep"},
+    "--criteria": {"score", "compare", "prune", "sensitivity", "sweep"},
     "--scope": {"score", "prune", "sweep"},
-    "--ratio": {"compare", "prune", "sweep"},
-    "--data": {"score", "compare", "prune", "finetune", "evaluate", "export", "sweep"},
-    "--batches": {"score", "compare", "prune", "sweep"},
+    "--ratio": {"compare", "prune", "sensitivity", "sweep"},
+    "--data": {*TESTED, "evaluate", "export", "finetune"},
+    "--batches": TESTED,
     "--scores": {"compare", "prune"},
     "--plot": {"score", "compare", "finetune", "sweep"},
     "--report": {"score", "compare", "finetune", "sweep"},
-    "--seed": {"score", "compare", "prune", "finetune", "evaluate", "sweep"},
+    "--seed": {*TESTED, "evaluate", "finetune"},
     "--output": {"prune", "finetune", "export", "sweep"},
     "-o": {"prune", "finetune", "export", "sweep"},
-    "--force": {"score", "compare", "prune", "finetune", "export", "sweep"},
+    "--force": {*TESTED, "export", "finetune"},
     "--strategy": {"prune", "sweep"},
 }
 

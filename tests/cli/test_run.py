@@ -95,7 +95,7 @@ def test_control_characters_of_a_message_do_not_reach_the_terminal(cli, workflow
         (["catalog", "criterias"], ["unknown kind 'criterias'", "did you mean 'criteria'?"]),
         (["export", "--to", "onx"], ["unknown exporter 'onx'", "did you mean 'onnx'?"]),
         (["prune", "--ratio"], ["option '--ratio' requires an argument"]),
-        (["prune"], ["prune needs to know how much to remove", "for example: --ratio 0.5"]),
+        (["prune"], ["prune needs to know how much to remove"]),
         (["score", "--json", "--format", "csv"], ["--json and --format csv ask for two formats"]),
         (
             ["evaluate", "--data", "digits", "--batch-size", "0"],
@@ -133,7 +133,7 @@ def test_a_file_instead_of_a_command(cli, tmp_path):
 
 
 def test_commands_of_later_issues_are_not_there(cli):
-    for command in ("bench", "sensitivity", "check", "diff"):
+    for command in ("check",):
         assert cli(command).code == 2
 
 

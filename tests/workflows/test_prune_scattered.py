@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from prunecli.errors import InputRefused
-from prunecli.exporters.contract import EXPORTERS
 from prunecli.surgery.scattering import SCATTER_INDEX
 from prunecli.training.settings import FitSettings
 from prunecli.workflows.evaluate import evaluate
+from prunecli.workflows.export import export
 from prunecli.workflows.finetune import finetune
 from prunecli.workflows.opening import Opening, load, open_checkpoint
 from prunecli.workflows.prune import prune
@@ -172,7 +172,6 @@ def test_torch_export_holds_the_same_network(small, tmp_path):
 def test_onnxruntime_computes_the_same(small, tmp_path):
     for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
-    model, path = load(small[0]), tmp_path / "small.onnx"
-    check = EXPORTERS["onnx"].export(model, path, input_shape=SHAPE, samples=None, opset=None)
-    assert check.equivalent
-    assert not any("failed" in note for note in check.notes)
+    found = export(Opening(checkpoint=small[0]), to="onnx", output=str(tmp_path / "small.onnx"))
+    assert found.check.equivalent
+    assert not any("failed" in note for note in found.notes)

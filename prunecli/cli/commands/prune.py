@@ -14,7 +14,6 @@ from prunecli.cli.presenting import present
 from prunecli.cli.pruning_options import Biting, Choosing, Judging, LossAware, Planning
 from prunecli.cli.training_options import Going, Learning, Teaching
 from prunecli.cli.tuning_options import Tuning
-from prunecli.errors import WrongUse
 
 if TYPE_CHECKING:
     from prunecli.workflows.prune_result import PruneResult
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 prunecli prune model.safetensors --ratio 0.5 -o small.safetensors
 prunecli prune model.safetensors --ratio 0.3 --scope global --criterion l1 --dry-run
+prunecli prune model.safetensors --target macs=0.5 --round-to 8 -o small.safetensors
 prunecli prune --ratio 0.5 --strategy ghfp --data digits --epochs 10 --max-drop 1.0
 prunecli prune model.pt --ratio 0.7 --strategy hybrid --epochs 60 --data images/ -o small.safetensors
 prunecli prune model.safetensors --ratio 0.5 -o - | prunecli inspect -
@@ -46,19 +46,15 @@ def prune(
     epochs: options.StrategyEpochs = None,
 ) -> None:
     """Remove channels, prove the smaller network right, and write it."""
-    if choosing.ratio is None and choosing.plan is None and not choosing.layer_ratio:
-        raise WrongUse(
-            "prune needs to know how much to remove",
-            hints=["for example: --ratio 0.5", "or a saved plan: --plan plan.json"],
-        )
     measured = judging.data is not None or judging.max_drop is not None or subject.checkpoint is None
+    wanted = choosing.arguments(max_drop=judging.max_drop)
     work = _work(tuning)
 
     present(
         "prune",
         lambda progress: work(
             subject.opening(),
-            **choosing.arguments(),
+            **wanted,
             epochs=epochs,
             training=learning.settings(seed=choosing.seed, **teaching.choices()),
             bites=biting.wishes(),

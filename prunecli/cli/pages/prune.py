@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from prunecli.allocation.targets import WORDS
 from prunecli.cli import figures
 from prunecli.cli.tables import Column, Page, Table, facts, name, number
 
@@ -55,11 +56,21 @@ def _asked(document: Mapping[str, Any]) -> Table:
             ("criterion", document["criterion"]),
             ("scope", document["scope"]),
             ("ratio", None if ratio is None else figures.text(ratio)),
+            ("target", _target(document)),
             ("seed", figures.text(document.get("seed"))),
             ("trainings", _trainings(document)),
             ("tuned", _tuned(document)),
         ]
     )
+
+
+def _target(document: Mapping[str, Any]) -> str | None:
+    """What was to remain, and what does."""
+    found = document.get("target")
+    if not found:
+        return None
+    said = f"{figures.share(found['share'])} of the {WORDS[found['kind']]}"
+    return f"{found['asked']}, and {said} stay{'' if found['met'] or found.get('tried') else ': not met'}"
 
 
 def _trainings(document: Mapping[str, Any]) -> str | None:

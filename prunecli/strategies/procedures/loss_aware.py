@@ -86,7 +86,8 @@ class _Walk:
             uniform = task.choose(task.model, 1.0)
         self.uniform = replace(uniform, rules={})
         planned = make_plan(task.graph, uniform.removed)
-        self.goal = macs_left(task.graph, {group.name: group.removed for group in planned.plan.groups})
+        uniform_macs = macs_left(task.graph, planned.plan.removed)
+        self.goal = uniform_macs if task.most_macs is None else int(task.most_macs)
         self.protected = {**uniform.protected, **planned.protected}
         self.limits = Limits(
             widths={group.name: group.channels for group in task.graph.prunable},
@@ -226,7 +227,7 @@ class _Walk:
         for stage, spent in found.seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
         self.protected |= found.planned.protected  # not proposed again
-        removed = {group.name: group.removed for group in found.planned.plan.groups}
+        removed = found.planned.plan.removed
         if removed:
             with self._timed("verify"):
                 scalings = found.planned.plan.scalings

@@ -1,0 +1,175 @@
+"""What a target comes to in this network, found out before anything long begins.
+
+Channels are chosen and their removal is planned, on shapes. Groups that no plan can follow are left out and
+the choice is made again. Where what is measured of a plan is not what was counted (a latency, the bytes of a
+file) the goal is moved by the difference and the choice is made again too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prunecli.allocation.choosing import Allocation
+from prunecli.allocation.goals import TOLERANCE, Goal
+from prunecli.allocation.targets import WORDS, Target
+from prunecli.errors import GateNotMet
+from prunecli.surgery.plan import Plan
+from prunecli.surgery.planning import Planned
+from prunecli.workflows.gauges import Gauge
+
+MOST_ROUNDS = 12
+FORETELLINGS = 6
+LEAST_STEP = 0.02  # of what there was; a goal moves by so much where measuring says nothing of how far
+
+Choose = Callable[[Goal, Mapping[str, str]], Allocation]
+"""The channels that leave for a goal, when groups (name → reason) are left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aim:
+    """A target in this network: the goal that the choice of channels follows, and how near it comes.
+
+    `unfollowed` are the groups that are left out, with the reason. `reached` is what the target's own cost
+    comes to as `planned` on shapes.
+    """
+
+    target: Target
+    gauge: Gauge
+    goal: Goal
+    unfollowed: Mapping[str, str]
+    planned: Planned
+    reached: float
+
+    @property
+    def limit(self) -> float:
+        """The most that may remain."""
+        return self.target.limit(self.gauge.before)
+
+    @property
+    def share(self) -> float:
+        """The share of the cost that is to leave."""
+        return 1 - self.limit / self.gauge.before
+
+    def is_met(self, cost: float) -> bool:
+        """Whether a cost is within the limit and near it."""
+        return self.limit * (1 - TOLERANCE) <= cost <= self.limit
+
+    def gate(self, cost: float) -> GateNotMet | None:
+        """The gate that a cost misses, with the nearest that can be had."""
+        if self.is_met(cost):
+            return None
+        kind, before = self.target.kind, self.gauge.before
+        left = f"{cost / before:.4f} of the {WORDS[kind]} would remain"
+        side = "over it" if cost > self.limit else "more than 1 % under it"
+        return GateNotMet(
+            f"the target {self.target.text} is not met: {left}, {side}",
+            hints=[f"the nearest that can be had: --target {kind}={_rounded_up(cost / before)}"],
+        )
+
+    def cost_of(self, plan: Plan) -> float:
+        """What a plan leaves of the target's own cost; what was measured of the same widths is not again."""
+        widths = [[(g.name, g.channels, len(g.removed)) for g in p.groups] for p in (plan, self.planned.plan)]
+        return self.reached if widths[0] == widths[1] else self.gauge.of_plan(plan)
+
+    def document(self, cost: float) -> dict[str, Any]:
+        """The target, what there was and what remains, and whether that meets it."""
+        return {
+            "kind": self.target.kind,
+            "asked": self.target.text,
+            "before": self.gauge.before,
+            "limit": self.limit,
+            "after": cost,
+            "share": cost / self.gauge.before,
+            "met": self.is_met(cost),
+        }
+
+
+def take_aim(
+    target: Target,
+    gauge: Gauge,
+    *,
+    choose: Choose,
+    plan: Callable[[Mapping[str, tuple[int, ...]]], Planned],
+    tell: Callable[[str], None],
+) -> Aim:
+    """Find the goal whose plan meets the target, or comes nearest to it; `tell` hears of every step there.
+
+    Raises GateNotMet for a limit that the whole network keeps already.
+    """
+    limit = target.limit(gauge.before)
+    if limit >= gauge.before:
+        raise GateNotMet(
+            f"nothing is to be pruned: the network keeps the target {target.text} as it is",
+            hints=[f"it has {gauge.before:,.6g}, and {limit:,.6g} may remain"],
+        )
+    middle = limit if gauge.counted else limit * (1 - TOLERANCE / 2)
+    goal = _first_goal(gauge, middle, choose)
+    best: Aim | None = None
+    known = [(gauge.before, gauge.before)]
+    unfollowed: dict[str, str] = {}
+    seen: set[tuple[tuple[str, int], ...]] = set()
+    for _ in range(MOST_ROUNDS):
+        planned = plan(choose(goal, unfollowed).removed)
+        if planned.protected:
+            unfollowed.update(planned.protected)
+            continue
+        reached = gauge.of_plan(planned.plan)
+        found = Aim(
+            target=target,
+            gauge=gauge,
+            goal=goal,
+            unfollowed=dict(unfollowed),
+            planned=planned,
+            reached=reached,
+        )
+        if best is None or _nearness(found) > _nearness(best):
+            best = found
+        counts = tuple((group.name, len(group.removed)) for group in planned.plan.groups)
+        if found.is_met(reached) or gauge.counted or counts in seen:
+            break
+        seen.add(counts)
+        known.append((goal.limit, reached))
+        tell(f"{reached / gauge.before:.4f} of the {WORDS[target.kind]} would remain, looking on")
+        goal = replace(goal, limit=_moved(known, middle, least=LEAST_STEP * gauge.before))
+    if best is None:
+        raise GateNotMet("nothing could be pruned", hints=list(unfollowed.values()))
+    return best
+
+
+def _first_goal(gauge: Gauge, wanted: float, choose: Choose) -> Goal:
+    """The goal to begin with: `wanted` itself, or where the foretold cost is that."""
+    goal = Goal(before=gauge.before, limit=wanted, left=gauge.left)
+    if gauge.foretell is None:
+        return goal
+    low, high = 0.0, gauge.before
+    for _ in range(FORETELLINGS):
+        goal = replace(goal, limit=(low + high) / 2)
+        over = gauge.foretell(choose(goal, {}).removed) > wanted
+        low, high = (low, goal.limit) if over else (goal.limit, high)
+    return goal
+
+
+def _moved(known: Sequence[tuple[float, float]], wanted: float, *, least: float) -> float:
+    """The goal at which `wanted` is to be expected, from pairs of a goal and what was reached by it.
+
+    Between the nearest on both sides in a straight line; where all lie above, on the line through the last.
+    """
+    above = min((pair for pair in known if pair[1] >= wanted), key=lambda pair: pair[1])
+    below = max((pair for pair in known if pair[1] < wanted), key=lambda pair: pair[1], default=None)
+    if below is not None:
+        part = (wanted - below[1]) / (above[1] - below[1])
+        return below[0] + part * (above[0] - below[0])
+    (goal, reached), first = known[-1], known[0]
+    slope = (first[1] - reached) / (first[0] - goal) if first[0] > goal else 1.0
+    return max(0.0, goal - max(least, (reached - wanted) / max(slope, 0.1)))
+
+
+def _nearness(aim: Aim) -> tuple[bool, float]:
+    """More is better: what keeps the limit before what does not, and then what is near it."""
+    return aim.reached <= aim.limit, -abs(aim.limit - aim.reached)
+
+
+def _rounded_up(share: float) -> str:
+    return f"{share + 0.00005:.4f}"

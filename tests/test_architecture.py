@@ -18,7 +18,7 @@ FLOORS = (
     {"errors", "interruption", "progress", "version"},
     {"checkpoints", "dispatch", "documents", "processes", "registry", "torchvision_import", "user_code"},
     {"criteria", "graph", "exporters", "architectures", "data"},
-    {"calibration", "scoring", "surgery", "cost", "training"},
+    {"calibration", "cost", "latency", "scoring", "surgery", "training"},
     {"allocation", "analysis", "reports", "search"},
     {"strategies"},
     {"workflows"},

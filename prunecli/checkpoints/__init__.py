@@ -10,36 +10,45 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prunecli.checkpoints.outputs import check_output, hold_output
+    from prunecli.checkpoints.outputs import check_output, hold_output, target_of
     from prunecli.checkpoints.reading import Checkpoint, read_checkpoint
     from prunecli.checkpoints.samples import default_sample, sample_models
     from prunecli.checkpoints.saving import write_checkpoint
     from prunecli.checkpoints.wording import shown
     from prunecli.checkpoints.writing import Written, write_whole
+    from prunecli.checkpoints.writing_sets import check_folder, write_folder, write_set
 
 __all__ = [
     "Checkpoint",
     "Written",
+    "check_folder",
     "check_output",
     "default_sample",
     "hold_output",
     "read_checkpoint",
     "sample_models",
     "shown",
+    "target_of",
     "write_checkpoint",
+    "write_folder",
+    "write_set",
     "write_whole",
 ]
 
 _HOMES = {
     "Checkpoint": "reading",
     "Written": "writing",
+    "check_folder": "writing_sets",
     "check_output": "outputs",
     "default_sample": "samples",
     "hold_output": "outputs",
     "read_checkpoint": "reading",
     "sample_models": "samples",
     "shown": "wording",
+    "target_of": "outputs",
     "write_checkpoint": "saving",
+    "write_folder": "writing_sets",
+    "write_set": "writing_sets",
     "write_whole": "writing",
 }
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -60,22 +61,22 @@ def write_whole(
     place = files or Files()
     target = target_of(path)
     sweep_stale(target.parent)
-    temporary = target.with_name(_temporary_name(target))
+    temporary = target.with_name(temporary_name(suffix=target.suffix[:40]))
     try:
         _check_room(target, expected_bytes, place)
         new_mode = place.create(temporary)
         write(temporary)
-        place.set_mode(temporary, _old_mode(target, new_mode))
+        place.set_mode(temporary, old_mode(target, new_mode))
         place.sync(temporary)
         if verify is not None:
             verify(temporary)
-        size, digest = (measure or _measured)(temporary)
+        size, digest = (measure or measured)(temporary)
         final = _rename(temporary, target, place, force=force)
         place.sync(target.parent)
     except PrunecliError:
         raise
     except OSError as error:
-        raise _failed(path, error) from error
+        raise failed(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -87,9 +88,9 @@ def write_whole(
     return Written(os.fspath(path), size, digest)
 
 
-def _temporary_name(target: Path) -> str:
-    # The suffix stays: some exporters look at it.
-    return f".prunecli-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}{target.suffix[:40]}"
+def temporary_name(*, suffix: str = "") -> str:
+    """A name of this process's own, which `sweep_stale` knows; some exporters look at the suffix."""
+    return f".prunecli-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
 
 
 def _check_room(target: Path, expected: int, place: Files) -> None:
@@ -101,14 +102,16 @@ def _check_room(target: Path, expected: int, place: Files) -> None:
         )
 
 
-def _old_mode(target: Path, new_mode: int) -> int:
+def old_mode(target: Path, new_mode: int) -> int:
+    """The mode of the file that is there, else `new_mode`."""
     try:
         return target.stat().st_mode & 0o7777
     except FileNotFoundError:
         return new_mode
 
 
-def _measured(path: Path) -> tuple[int, str]:
+def measured(path: Path) -> tuple[int, str]:
+    """Size and sha256 of a file."""
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -138,7 +141,18 @@ def _rename(temporary: Path, target: Path, place: Files, *, force: bool) -> Path
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 
-def _failed(path: str | Path, error: OSError) -> WorkFailed:
+def put(made: Path, target: Path, place: Files) -> None:
+    """Give a file the name `target`, which nothing may have; also where there are no hard links."""
+    try:
+        place.add(made, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS or target.exists():
+            raise
+        place.replace(made, target)
+
+
+def failed(path: str | Path, error: OSError) -> WorkFailed:
+    """What is said when `path` could not be written."""
     reason = error.strerror or type(error).__name__
     hints = ["nothing was left behind; a file that was there before is as it was"]
     if error.errno in _FULL:
@@ -147,14 +161,17 @@ def _failed(path: str | Path, error: OSError) -> WorkFailed:
 
 
 def sweep_stale(folder: Path) -> int:
-    """Remove temporary files of this machine's runs that no longer live; how many there were."""
+    """Remove temporary files and folders of this machine's runs that no longer live; how many there were."""
     count = 0
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
             found = _STALE.fullmatch(entry.name)
             if found and found["host"] == _HOST and not _lives(int(found["pid"])):
                 with suppress(OSError):
-                    Path(entry.path).unlink()
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path)
+                    else:
+                        Path(entry.path).unlink()
                     count += 1
     return count
 

@@ -28,6 +28,7 @@ COMMANDS = (
     "evaluate",
     "export",
     "bench",
+    "diff",
     "sensitivity",
     "sweep",
     "catalog",

@@ -34,9 +34,14 @@ class Coercion:
 
     def coerce(self, value: Any, param: Parameter, ctx: Context) -> Any:
         """The typed value; a tuple or list of them for an option that may be repeated."""
-        if param.multiple:
+        if several(param):
             return () if value is None else [self._parse(item) for item in value]
         return None if value is None else self._parse(value)
+
+
+def several(param: Parameter) -> bool:
+    """Whether a parameter takes more than one value: an option that may be repeated, a list of arguments."""
+    return bool(param.multiple or param.nargs == -1)
 
 
 def coerce_plainly(params: list[Parameter]) -> list[Parameter]:

@@ -105,10 +105,14 @@ def _origins(ctx: Context, found: configuration.Configuration) -> tuple[str, ...
     for name in _TOLD:
         value, where = ctx.params.get(name), source(ctx, name)
         if value is not None and where == "ENVIRONMENT":
-            lines.append(f"{name}: {value} (from {variable(name)})")
+            lines.append(f"{name}: {_written(value)} (from {variable(name)})")
         elif value is not None and where == "DEFAULT_MAP":
-            lines.append(f"{name}: {value} (from {found.label})")
+            lines.append(f"{name}: {_written(value)} (from {found.label})")
     return tuple(lines)
+
+
+def _written(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _with_origin(error: UnfitValue, ctx: Context, found: configuration.Configuration) -> WrongUse:

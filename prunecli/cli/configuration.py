@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunecli.cli.coercion import several
 from prunecli.cli.names import registry
 from prunecli.errors import WrongUse, nearest
 from prunecli.user_code import names_code
@@ -142,7 +143,7 @@ def _given(value: Any, param: Parameter, found: Configuration) -> Any:
     texts = [
         _resolved(str(item), param.name, found) for item in (value if isinstance(value, list) else [value])
     ]
-    return texts if param.multiple else ",".join(texts)
+    return texts if several(param) else ",".join(texts)
 
 
 def _not_here(what: str, found: Configuration) -> WrongUse:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prunecli.errors import WorkFailed, WrongUse
-from prunecli.exporters.contract import ExportCheck, exporter
+from prunecli.errors import WorkFailed
+from prunecli.exporters.contract import ExportCheck, ExportTask, exporter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,26 +18,25 @@ if TYPE_CHECKING:
     packages=("safetensors",),
     source="safetensors, huggingface.co/docs/safetensors",
     suffix=".safetensors",
+    runs=False,
 )
-def export_safetensors(
-    model: nn.Module,
-    path: Path,
-    *,
-    input_shape: tuple[int, ...],
-    samples: Tensor | None,
-    opset: int | None,
-) -> ExportCheck:
+def export_safetensors(model: nn.Module, path: Path, task: ExportTask) -> ExportCheck:
     """State dict as safetensors under the module's own names, read back bit for bit.
 
-    Weights that the module shares are written once for every name. Raises WrongUse for an opset,
-    WorkFailed when what is read back is not what was written.
+    Weights that the module shares are written once for every name. Raises WorkFailed when what is read
+    back is not what was written.
     """
     import safetensors
+
+    write_tensors(model.state_dict(), path)
+    return ExportCheck(f"safetensors {safetensors.__version__}", 0.0, 0.0, equivalent=True)
+
+
+def write_tensors(given: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors under their names and read them back; raises WorkFailed where a bit differs."""
     from safetensors.torch import load_file, save_file
 
-    if opset is not None:
-        raise WrongUse("safetensors files have no opset", hints=["leave --opset out"])
-    tensors = _separate(model.state_dict())
+    tensors = _separate(given)
     save_file(tensors, path, metadata={"format": "pt"})
     found = load_file(path)
     if found.keys() != tensors.keys():
@@ -44,10 +44,9 @@ def export_safetensors(
     changed = [name for name, tensor in tensors.items() if not _same_bits(tensor, found[name])]
     if changed:
         raise WorkFailed(f"{changed[0]} was read back from the safetensors file with other values")
-    return ExportCheck(f"safetensors {safetensors.__version__}", 0.0, 0.0, equivalent=True)
 
 
-def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors on the CPU, none sharing memory with another: the format knows no aliases."""
     separate: dict[str, Tensor] = {}
     taken: set[int] = set()

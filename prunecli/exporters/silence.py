@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -29,9 +31,17 @@ def silence() -> Iterator[None]:
                 stack.callback(os.dup2, kept, number)
                 os.dup2(sink.fileno(), number)
         stack.callback(_flush_compiled_code)
+        stack.callback(_forget_handlers, sink)
         stack.enter_context(contextlib.redirect_stdout(sink))
         stack.enter_context(contextlib.redirect_stderr(sink))
         yield
+
+
+def _forget_handlers(sink: Any) -> None:
+    """Take away log handlers that a library made meanwhile: they would write to a file that is closed."""
+    for handler in list(logging.root.handlers):
+        if getattr(handler, "stream", None) is sink:
+            logging.root.removeHandler(handler)
 
 
 def _flush_compiled_code() -> None:

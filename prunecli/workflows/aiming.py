@@ -70,7 +70,8 @@ class Aim:
 
     def cost_of(self, plan: Plan) -> float:
         """What a plan leaves of the target's own cost; what was measured of the same widths is not again."""
-        widths = [[(g.name, g.channels, len(g.removed)) for g in p.groups] for p in (plan, self.planned.plan)]
+        plans = (plan, self.planned.plan)
+        widths = [{(cut.tensor, cut.axis): len(cut.removed) for cut in each.cuts} for each in plans]
         return self.reached if widths[0] == widths[1] else self.gauge.of_plan(plan)
 
     def document(self, cost: float) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from prunecli.scoring.filter_scores import FilterScores
 from prunecli.strategies.contract import PruningOutcome, PruningTask
 from prunecli.strategies.diary import Diary
 from prunecli.strategies.loss_aware import LossAwareWishes
+from prunecli.surgery.coordinates import chosen_channels
 from prunecli.surgery.planning import follow_plan
 from prunecli.surgery.scattering import drop_whole
 from prunecli.surgery.verification import Verification
@@ -373,6 +374,7 @@ class Pruning:
         shape = self.opened.architecture.input_shape
         after = costs(outcome.cut, shape)
         plan, target, missed = outcome.planned.plan, None, None
+        removed = chosen_channels(self.graph, plan)
         if self.aims is not None:
             target, missed = self.aims.reached(plan, after=after, output=output)
         return PruneResult(
@@ -380,7 +382,7 @@ class Pruning:
             model=outcome.cut,
             plan=plan,
             target=target,
-            widths=self.rounding.document(self.graph, plan.removed),
+            widths=self.rounding.document(self.graph, removed),
             gate=missed or self.fallen,
             output=output,
             before=costs(self.opened.model, shape),
@@ -396,7 +398,7 @@ class Pruning:
             bites=self.procedure.shown_bites(self.graph) if self.plan is None else (),
             notes=(
                 *self.notes,
-                *self.rounding.remarks(self.graph, plan.removed),
+                *self.rounding.remarks(self.graph, removed),
                 *(self.scorer.images.notes if self.scorer.images else ()),
             ),
             **shown,

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from exporters import tasks
+from exporters.tasks import SHAPE, FixedBatch, Small, TwoOutputs
 from torch import nn
 
 from prunecli.errors import WorkFailed, WrongUse
 from prunecli.exporters import onnx as onnx_exporter
-from prunecli.exporters.contract import EXPORTERS, ExportCheck
+from prunecli.exporters.contract import EXPORTERS, Batch, ExportCheck, ExportTask
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
-
-SHAPE = (3, 8, 8)
-
-
-class Small(nn.Module):
-    """Convolution, norm and classifier."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv = nn.Conv2d(3, 4, 3, padding=1)
-        self.norm = nn.BatchNorm2d(4)
-        self.head = nn.Linear(4, 5)
-        nn.init.uniform_(self.norm.running_mean, -1, 1)
-        nn.init.uniform_(self.norm.running_var, 0.5, 2)
-
-    def forward(self, x):
-        return self.head(torch.relu(self.norm(self.conv(x))).mean((2, 3)))
 
 
 class Branching(Small):
@@ -40,23 +24,8 @@ class Branching(Small):
         return super().forward(x) if x.sum() > -1e9 else x
 
 
-class FixedBatch(Small):
-    """A shape with the batch written into it."""
-
-    def forward(self, x):
-        return super().forward(x).reshape(2, -1)
-
-
-class TwoOutputs(Small):
-    """A dictionary of results, as detectors and language models return."""
-
-    def forward(self, x):
-        features = self.norm(self.conv(x))
-        return {"features": features, "logits": self.head(features.mean((2, 3)))}
-
-
-def export(model, path, *, samples=None, opset=None):
-    return EXPORTERS["onnx"].export(model, path, input_shape=SHAPE, samples=samples, opset=opset)
+def export(model, path, **given):
+    return tasks.export("onnx", model, path, **given)
 
 
 def opset_of(path):
@@ -74,7 +43,7 @@ def test_the_file_is_one_file_with_a_free_batch_and_the_models_outputs(tmp_path,
     assert check.max_abs_error <= check.tolerance < 1e-2
     assert check.runtime == f"onnxruntime {onnxruntime.__version__}"
     assert check.notes == ("top-1 agrees on 12 of 12 inputs",)
-    assert model.training
+    assert (check.top1_agreement, check.inputs, check.real_inputs) == (1.0, 12, 8)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].name == "input"
     assert session.get_inputs()[0].shape == ["batch", *SHAPE]
@@ -143,17 +112,74 @@ def test_outputs_that_are_not_numbers_are_not_equivalent(tmp_path):
         export(model, tmp_path / "out")
 
 
-def test_half_precision_is_exported_as_it_is(tmp_path):
-    check = export(Small().half(), tmp_path / "out")
+@pytest.mark.parametrize("dtype", [torch.float16])
+def test_half_precision_is_computed_in_half_and_compared_with_single(tmp_path, dtype):
+    check = export(Small().to(dtype), tmp_path / "out", dtype=dtype, tolerance=2e-2)
     assert check.equivalent
+    assert check.max_abs_error > 0
     assert onnx.load(str(tmp_path / "out")).graph.input[0].type.tensor_type.elem_type == 10
 
 
-def test_a_model_larger_than_a_protocol_buffer_is_refused_before_any_work(tmp_path):
-    with pytest.raises(WorkFailed, match=r"at most 2 GiB, the model's tensors are 4.0 GiB"):
-        export(nn.Linear(1 << 15, 1 << 15, device="meta"), tmp_path / "out")
+def test_bfloat16_is_refused_in_one_line(tmp_path):
+    with pytest.raises(WorkFailed, match="no bfloat16 convolutions"):
+        export(Small().bfloat16(), tmp_path / "out", dtype=torch.bfloat16)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_weights_are_smaller_and_near(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.Flatten(), nn.Linear(1024, 5)
+    )
+    samples = torch.randn(4, *SHAPE)
+    whole = export(model, tmp_path / "whole", samples=samples)
+    check = export(model, tmp_path / "small", samples=samples, weights="int8", tolerance=0.2)
+    assert check.equivalent
+    assert whole.max_abs_error < check.max_abs_error < check.tolerance
+    assert check.notes[0] == "int8 weights; ranges of activations from real inputs"
+    assert (tmp_path / "small").stat().st_size < 0.4 * (tmp_path / "whole").stat().st_size
+    kinds = {each.data_type for each in onnx.load(str(tmp_path / "small")).graph.initializer if each.dims}
+    assert onnx.TensorProto.INT8 in kinds
+    weights = [each for each in onnx.load(str(tmp_path / "small")).graph.initializer if len(each.dims) > 1]
+    assert {each.data_type for each in weights} == {onnx.TensorProto.INT8}
+
+
+def test_int8_weights_are_made_of_single_precision(tmp_path):
+    with pytest.raises(WrongUse, match="fp32") as caught:
+        export(Small().half(), tmp_path / "out", dtype=torch.float16, weights="int8")
+    assert caught.value.hints == ("add --dtype fp32",)
+
+
+def test_more_than_a_protocol_buffer_holds_lies_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_exporter, "LARGEST_FILE", 16)
+    # Small tensors stay in the file whatever is asked for.
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 64), nn.ReLU(), nn.Linear(64, 5))
+    path = tmp_path / "net.onnx"
+    assert export(model, path).equivalent
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["net.onnx", "net.onnx.data"]
+    assert (tmp_path / "net.onnx.data").stat().st_size >= 192 * 64 * 4
+    assert EXPORTERS["onnx"].companions(path) == (tmp_path / "net.onnx.data",)
+
+
+def test_several_inputs_are_named_and_have_one_batch(tmp_path):
+    class Sum(nn.Module):
+        def forward(self, a, b):
+            return torch.relu(a) + 2 * b
+
+    inputs = [(torch.randn(size, 3), torch.randn(size, 3)) for size in (1, 3)]
+    batches = tuple(Batch(each, (Sum()(*each),)) for each in inputs)
+    task = ExportTask(batches, ("a", "b"), (torch.randn(2, 3), torch.randn(2, 3)))
+    assert EXPORTERS["onnx"].export(Sum(), tmp_path / "out", task).equivalent
+    session = onnxruntime.InferenceSession(str(tmp_path / "out"), providers=["CPUExecutionProvider"])
+    assert [(each.name, each.shape) for each in session.get_inputs()] == [
+        ("a", ["batch", 3]),
+        ("b", ["batch", 3]),
+    ]
 
 
 def test_the_document_has_the_keys_of_the_contract():
     document = ExportCheck("onnxruntime 1", 0.0, 1e-4, equivalent=True, notes=("a",)).document()
-    assert list(document) == ["runtime", "max_abs_error", "tolerance", "equivalent"]
+    assert list(document) == [
+        *("runtime", "max_abs_error", "tolerance", "equivalent", "top1_agreement", "inputs", "real_inputs")
+    ]

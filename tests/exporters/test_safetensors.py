@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from prunecli.errors import WorkFailed, WrongUse
-from prunecli.exporters.contract import EXPORTERS
+from prunecli.errors import WorkFailed
+from prunecli.exporters.contract import EXPORTERS, ExportTask
 
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
@@ -25,8 +25,8 @@ class Tied(nn.Module):
         self.norm = nn.BatchNorm1d(3)
 
 
-def export(model, path, **options):
-    return EXPORTERS["safetensors"].export(model, path, input_shape=(3,), **options)
+def export(model, path):
+    return EXPORTERS["safetensors"].export(model, path, ExportTask((), (), ()))
 
 
 def test_names_and_bits_are_kept(tmp_path):
@@ -56,8 +56,3 @@ def test_other_bits_are_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(safetensors_torch, "load_file", load_another)
     with pytest.raises(WorkFailed, match=r"first\.bias was read back"):
         export(model, tmp_path / "out")
-
-
-def test_an_opset_is_wrong_use(tmp_path):
-    with pytest.raises(WrongUse, match="no opset"):
-        export(Tied(), tmp_path / "out", opset=18)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import coupling_networks
 import networks
 import pytest
 import torch
@@ -37,6 +38,8 @@ def keys(steps, keep):
         networks.SharedLayer,
         networks.FusedAttention,
         networks.ChannelShuffle,
+        networks.Chunk,
+        coupling_networks.SplitBySizes,
     ],
     ids=lambda network: network.__name__,
 )

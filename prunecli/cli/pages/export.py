@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prunecli.cli import figures
@@ -17,14 +17,29 @@ def page(document: Mapping[str, Any]) -> Page:
             [
                 ("format", document["format"]),
                 ("written", written.get("path")),
+                *(("and", each["path"]) for each in _beside(written)),
                 ("bytes", figures.count(written.get("bytes"))),
                 ("sha256", figures.text(written.get("sha256"))),
                 ("checked with", figures.text(proof.get("runtime"))),
+                ("inputs compared", _inputs(proof)),
                 ("largest absolute error", figures.scientific(proof.get("max_abs_error"))),
+                ("accepted up to", figures.scientific(proof.get("tolerance"))),
+                ("top-1 agreement", figures.share(proof.get("top1_agreement"))),
                 ("equivalent", figures.text(proof.get("equivalent"))),
             ]
         ),
     )
+
+
+def _beside(written: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The files beside the main one."""
+    return [each for each in written.get("files") or () if each["path"] != written.get("path")]
+
+
+def _inputs(proof: Mapping[str, Any]) -> str:
+    if not proof.get("inputs"):
+        return figures.text(None)
+    return f"{figures.count(proof.get('inputs'))}, {figures.count(proof.get('real_inputs'))} of them real"
 
 
 def flat(document: Mapping[str, Any]) -> Table:
@@ -38,6 +53,8 @@ def flat(document: Mapping[str, Any]) -> Table:
         name("runtime"),
         number("max_abs_error"),
         name("equivalent"),
+        name("dtype"),
+        number("top1_agreement"),
     )
     row = (
         document["format"],
@@ -47,5 +64,7 @@ def flat(document: Mapping[str, Any]) -> Table:
         proof.get("runtime"),
         proof.get("max_abs_error"),
         proof.get("equivalent"),
+        document.get("dtype"),
+        proof.get("top1_agreement"),
     )
     return Table(columns=columns, rows=(row,))

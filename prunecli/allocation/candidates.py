@@ -23,7 +23,7 @@ class Candidate:
     """One group with its `scores` (channels,) on the scale of all groups.
 
     The channels `first` leave before others, `gone` have left it in earlier cuts. The bounds say to how many
-    channels it may shrink.
+    channels it may shrink. `weight` is how much more it is to lose than others, where a scope asks for that.
     """
 
     group: ChannelGroup
@@ -31,6 +31,7 @@ class Candidate:
     first: Sequence[int]
     gone: int
     bounds: Bounds
+    weight: float = 1.0
 
     @property
     def name(self) -> str:

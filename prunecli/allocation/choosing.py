@@ -41,13 +41,15 @@ def allocate(
     widths: Mapping[str, int] | None = None,
     first: Mapping[str, Sequence[int]] | None = None,
     left_out: Mapping[str, str] | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> Allocation:
     """The channels to remove at `ratio`, a fraction of each group (local) or of all, or for a `goal`.
 
     Ties go by index. Groups that the criterion cannot score are protected. `widths` are what groups had
     before earlier cuts, where there were any: the ratio is of those, and what has left counts. The channels
     `first` leave before all others, whatever their scores. A goal takes the place of the ratio, but not of
-    layers' own. Groups `left_out` (name → reason) stay whole. Raises WrongUse for a scope or normalization
+    layers' own. Groups `left_out` (name → reason) stay whole; `weights` are the
+    groups' for the scope that goes by latency. Raises WrongUse for a scope or normalization
     that lacks what it needs.
     """
     bounds = bounds or Bounds()
@@ -60,9 +62,8 @@ def allocate(
         for group in graph.prunable
         if group.name not in protected and (found := scores[group.name]) is not None
     }
-    scaled = on_one_scale(
-        graph, known, normalization or DEFAULT_SCALE[scope], widths=widths, sensitivity=sensitivity
-    )
+    how = normalization or DEFAULT_SCALE[scope]
+    scaled = on_one_scale(graph, known, how, widths=widths, sensitivity=sensitivity)
     candidates = [
         Candidate(
             group=group,
@@ -70,30 +71,40 @@ def allocate(
             first=(first or {}).get(group.name, ()),
             gone=max(0, (widths or {}).get(group.name, group.channels) - group.channels),
             bounds=bounds,
+            weight=(weights or {}).get(group.name, 1.0),
         )
         for group in graph.prunable
         if group.name in known
     ]
-    own = {each.name: ratio_of(graph, each.group, bounds, -1.0) for each in candidates}
+    counts, rules = _counts(graph, candidates, ratio=ratio, goal=goal, scope=scope)
+    removed = {each.name: each.lowest(counts[each.name]) for each in candidates if counts.get(each.name)}
+    return Allocation(removed, protected, rules)
+
+
+def _counts(
+    graph: ChannelGraph,
+    candidates: Sequence[Candidate],
+    *,
+    ratio: float | Fraction,
+    goal: Goal | None,
+    scope: str,
+) -> tuple[dict[str, int], dict[str, str]]:
+    """How many channels leave each group, and which bound changed what; layers' own ratios first."""
+    own = {each.name: ratio_of(graph, each.group, each.bounds, -1.0) for each in candidates}
     wanted = {each.name: count_of(each, own[each.name]) for each in candidates if own[each.name] >= 0}
-    open_ = [each for each in candidates if each.name not in wanted]
+    others = [each for each in candidates if each.name not in wanted]
     if goal is None:
-        wanted.update(counts_at(graph, open_, ratio, scope))
+        wanted.update(counts_at(graph, others, ratio, scope))
     bounded = {
-        each.name: within_bounds(wanted[each.name], each.channels, bounds)
+        each.name: within_bounds(wanted[each.name], each.channels, each.bounds)
         for each in candidates
         if each.name in wanted
     }
     counts = {name: count for name, (count, _) in bounded.items()}
     if goal is not None:
         fixed = {each.name: each.lowest(counts[each.name]) for each in candidates if each.name in counts}
-        counts.update(meet(graph, open_, goal, scope, fixed=fixed))
-    removed = {each.name: each.lowest(counts.get(each.name, 0)) for each in candidates}
-    return Allocation(
-        {name: channels for name, channels in removed.items() if channels},
-        protected,
-        {name: rule for name, (_, rule) in bounded.items() if rule},
-    )
+        counts.update(meet(graph, others, goal, scope, fixed=fixed))
+    return counts, {name: rule for name, (_, rule) in bounded.items() if rule}
 
 
 def within_bounds(wanted: int, channels: int, bounds: Bounds) -> tuple[int, str]:

@@ -10,9 +10,10 @@ import numpy as np
 from prunecli.allocation.candidates import Candidate, Counts, alike, leaving_order
 from prunecli.errors import WrongUse
 from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.latency.savings import weighted_ratios
 from prunecli.scoring.ranking import removed_count
 
-LOCAL, GLOBAL, ISOMORPHIC, EXACT = SCOPES = ("local", "global", "isomorphic", "exact")
+LOCAL, GLOBAL, ISOMORPHIC, BY_LATENCY, EXACT = SCOPES = ("local", "global", "isomorphic", "latency", "exact")
 
 RANKED_TOGETHER = (GLOBAL, ISOMORPHIC)
 """Scopes that compare channels of one group with those of another by their scores alone."""
@@ -67,6 +68,12 @@ def _isomorphic(graph: ChannelGraph, candidates: Sequence[Candidate], ratio: Rat
     return found
 
 
+def _by_latency(_: ChannelGraph, candidates: Sequence[Candidate], ratio: Ratio) -> Counts:
+    """A share of every group by its weight: more of those that cost more time than their MACs say."""
+    shares = weighted_ratios({each.name: each.weight for each in candidates}, float(ratio))
+    return {each.name: count_of(each, shares[each.name]) for each in candidates}
+
+
 def _exact(_: ChannelGraph, __: Sequence[Candidate], ___: Ratio) -> Counts:
     raise WrongUse(
         "--scope exact weighs what channels cost, so it needs a target",
@@ -78,5 +85,6 @@ _COUNTS: dict[str, Callable[[ChannelGraph, Sequence[Candidate], Ratio], Counts]]
     LOCAL: _local,
     GLOBAL: _global,
     ISOMORPHIC: _isomorphic,
+    BY_LATENCY: _by_latency,
     EXACT: _exact,
 }

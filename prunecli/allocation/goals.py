@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunecli.allocation.candidates import Candidate, Counts, alike
-from prunecli.allocation.counting import EXACT, GLOBAL, ISOMORPHIC, LOCAL
+from prunecli.allocation.counting import BY_LATENCY, EXACT, GLOBAL, ISOMORPHIC, LOCAL
 from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.latency.savings import MOST
 
 TOLERANCE = 0.01
 """A goal is met by what lies below it by this share of it at most."""
+_LEAST_WEIGHT = 1e-3
 MOST_ATTEMPTS = 400
 """Ways that are weighed to come nearer to a goal, at about a millisecond each."""
 
@@ -89,10 +91,17 @@ def _class_shares(graph: ChannelGraph, candidates: Sequence[Candidate]) -> list[
     return [found[each.name] for each in candidates]
 
 
+def _weighted_shares(candidate: Candidate) -> NDArray[np.float64]:
+    """As the shares, but a heavier group is further on; beyond the most that a weight may ask for, last."""
+    shares = _shares(candidate)
+    return np.where(shares <= MOST, shares / max(candidate.weight, _LEAST_WEIGHT), 1 / _LEAST_WEIGHT + shares)
+
+
 _KEYS: dict[str, Callable[[ChannelGraph, Sequence[Candidate]], list[NDArray[np.float64]]]] = {
     LOCAL: lambda _, candidates: [_shares(each) for each in candidates],
     GLOBAL: lambda _, candidates: [_rising(each) for each in candidates],
     ISOMORPHIC: _class_shares,
+    BY_LATENCY: lambda _, candidates: [_weighted_shares(each) for each in candidates],
     EXACT: lambda _, candidates: [_rising(each) for each in candidates],
 }
 

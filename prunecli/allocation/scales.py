@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prunecli.allocation.counting import EXACT, GLOBAL, ISOMORPHIC, LOCAL
+from prunecli.allocation.counting import EXACT, SCOPES
 from prunecli.errors import WrongUse
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.costs_left import macs_left
@@ -20,7 +20,7 @@ Scores = Mapping[str, NDArray[np.float64]]
 
 SENSITIVITY = "sensitivity"
 SCALES = (*ALL_NORMALIZATIONS, SENSITIVITY)
-DEFAULT_SCALE = {LOCAL: "mean", GLOBAL: "mean", ISOMORPHIC: "mean", EXACT: "none"}
+DEFAULT_SCALE = {**dict.fromkeys(SCOPES, "mean"), EXACT: "none"}
 """For each scope; a knapsack adds scores up, so it takes them as they are."""
 
 

@@ -52,9 +52,10 @@ Scope = Annotated[
     option(
         "--scope",
         help="Remove the share in each group (local), over all groups together (global), over groups that "
-        "are alike (isomorphic), or what costs the least importance for a target (exact).",
-        metavar="local|global|isomorphic|exact",
-        parse=choice("scope", ("local", "global", "isomorphic", "exact")),
+        "are alike (isomorphic), more from groups that cost more time than their MACs say (latency), or what "
+        "costs the least importance for a target (exact).",
+        metavar="local|global|isomorphic|latency|exact",
+        parse=choice("scope", ("local", "global", "isomorphic", "latency", "exact")),
         section=PRUNING,
     ),
 ]

@@ -21,6 +21,7 @@ from prunecli.graph.collection import without_collection
 from prunecli.graph.labels import Axis
 from prunecli.graph.meta import meta_copy
 from prunecli.surgery.attributes import size_attributes
+from prunecli.surgery.coordinates import chosen_channels
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.following import find_attribute
 from prunecli.surgery.plan import AttributeChange, Cut, GroupCut, Plan
@@ -117,15 +118,18 @@ def plan_part(graph: ChannelGraph, whole: Planned, removed: Mapping[str, Iterabl
 def follow_plan(graph: ChannelGraph, plan: Plan, model: nn.Module) -> tuple[Planned, nn.Module]:
     """Carry a saved plan out on `model` in place; raises InputRefused when it does not fit this network.
 
-    The plan's groups must be this network's, and its cuts must be what they come to here.
+    Its cuts must be of this network's tensors, and what whole channels come to here. A plan that was put
+    together of several is carried out as one.
     """
-    sizes = {group.name: group.channels for group in graph.prunable}
-    for group in plan.groups:
-        if sizes.get(group.name) != group.channels:
+    tensors = [*graph.model.named_parameters(), *graph.model.named_buffers()]
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors}
+    for cut in plan.cuts:
+        found = shapes.get(cut.tensor, ())
+        if len(found) <= cut.axis or found[cut.axis] != cut.size:
             raise InputRefused(
-                f"the plan cuts a group {group.name!r} of {group.channels} channels, not found here"
+                f"the plan cuts {cut.tensor!r} of {cut.size} positions along axis {cut.axis}, not found here"
             )
-    planned = make_plan(graph, plan.removed)
+    planned = make_plan(graph, chosen_channels(graph, plan))
     if set(planned.plan.cuts) != set(plan.cuts):
         raise InputRefused(
             "the plan was made for another network: its cuts are not what its groups come to here"

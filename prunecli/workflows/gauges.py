@@ -16,7 +16,8 @@ from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.costs_left import bytes_left, macs_left, params_left
 from prunecli.graph.inputs import weights_type
 from prunecli.latency.layers import LatencyTable
-from prunecli.latency.timing import ratio_of, time_side_by_side
+from prunecli.latency.memory import memory_kept
+from prunecli.latency.timing import Timing, ratio_of, time_side_by_side
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.plan import Plan
 
@@ -89,23 +90,30 @@ def _latency(gauged: Gauged) -> Gauge:
     graph, device = gauged.graph, gauged.device
     network = copy.deepcopy(gauged.model).eval().to(device)
     run = _runner(graph, gauged)
-    whole = time_side_by_side([run(network)], width=LATENCY_WIDTH, seconds=LATENCY_SECONDS)[0].median
+    (whole,) = _timed([run(network)])
     table = LatencyTable(graph, batch=gauged.batch, device=device)
     macs = macs_left(graph, {})
 
     def of_plan(plan: Plan) -> float:
-        cut = carry_out(plan, copy.deepcopy(network))
-        sides = [run(network), run(cut)]
-        first, second = time_side_by_side(sides, width=LATENCY_WIDTH, seconds=LATENCY_SECONDS)
-        return whole * ratio_of(second, first).value
+        first, second = _timed([run(network), run(carry_out(plan, copy.deepcopy(network)))])
+        return whole.median * ratio_of(second, first).value
+
+    def foretell(removed: Mapping[str, Sequence[int]]) -> float:
+        return whole.median * table.share_left(removed, measured=whole.median)
 
     return Gauge(
-        before=whole,
-        left=lambda of, removed: whole * macs_left(of, removed) / macs,
+        before=whole.median,
+        left=lambda of, removed: whole.median * macs_left(of, removed) / macs,
         of_plan=of_plan,
         counted=False,
-        foretell=lambda removed: whole * table.seconds(removed) / table.seconds({}),
+        foretell=foretell,
     )
+
+
+def _timed(runs: Sequence[Callable[[], object]]) -> tuple[Timing, ...]:
+    """Side by side, in memory that stays with the process: otherwise the system takes part in every call."""
+    with memory_kept():
+        return time_side_by_side(runs, width=LATENCY_WIDTH, seconds=LATENCY_SECONDS, warm_up=3)
 
 
 def _runner(graph: ChannelGraph, gauged: Gauged) -> Callable[[nn.Module], Callable[[], object]]:

@@ -40,6 +40,12 @@ class Procedure:
         if self.parts is not None and self.ratio:
             bites_of(self.parts, self.ratio, self.bites, epochs=self.all_epochs)
 
+    def aimed(self, share: float, *, of: str, in_vain: bool) -> Procedure:
+        """The same for a `share` of a cost instead of channels; a dry run where that cannot be had."""
+        found = replace(self, ratio=share, of=of, in_vain=in_vain, cut_only=self.cut_only or in_vain)
+        found.check()
+        return found
+
     @cached_property
     def asked(self) -> Strategy:
         """The strategy that was asked for."""

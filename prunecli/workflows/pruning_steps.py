@@ -13,7 +13,6 @@ from torch import nn
 
 from prunecli.allocation.bounds import Bounds
 from prunecli.allocation.choosing import Allocation
-from prunecli.allocation.scales import Curve
 from prunecli.allocation.targets import WORDS, Target
 from prunecli.errors import GateNotMet
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
@@ -39,13 +38,12 @@ from prunecli.workflows.prune_judging import Judge
 from prunecli.workflows.prune_request import PruneRequest
 from prunecli.workflows.prune_result import PruneResult, costs, layer_rows, protected_rows, refuse_nothing
 from prunecli.workflows.prune_tuning import TuningRequest, TuningResult, chosen_before, tune, with_values
-from prunecli.workflows.ranking import Ranker
+from prunecli.workflows.ranking import Comparing, Ranker, comparing
 from prunecli.workflows.rounding import Rounding, rounding
 from prunecli.workflows.run_keeping import run_origin
 from prunecli.workflows.saved_scores import fitting_scores, read_scores, refuse_other_data
 from prunecli.workflows.saving import file_bytes, save, whole_plan
 from prunecli.workflows.scattered import with_scatters
-from prunecli.workflows.sensitivity import read_curves
 from prunecli.workflows.targeting import Aiming, Aims
 
 
@@ -203,14 +201,8 @@ class Pruning:
             judge = self.judging("validation")
             self.aims = aiming.within(max_drop, judge=judge)
         assert self.aims is not None
-        self.procedure = replace(
-            self.procedure,
-            ratio=self.aims.aim.share,
-            of=WORDS[self.aims.aim.target.kind],
-            cut_only=self.procedure.cut_only or self.aims.missed is not None,
-            in_vain=self.aims.missed is not None,
-        )
-        self.procedure.check()
+        aim, in_vain = self.aims.aim, self.aims.missed is not None
+        self.procedure = self.procedure.aimed(aim.share, of=WORDS[aim.target.kind], in_vain=in_vain)
         self.seconds["aim"] = time.perf_counter() - start
 
     def _gauged(self) -> Gauged:
@@ -223,9 +215,8 @@ class Pruning:
         )
 
     @cached_property
-    def _sensitivity(self) -> Mapping[str, Curve] | None:
-        path = self.request.sensitivity
-        return None if path is None else read_curves(path, self.opened.model)
+    def _comparing(self) -> Comparing:
+        return comparing(self.request, self.opened.model, self.graph, multiple=self.rounding.multiple)
 
     def ranker(self, graph: ChannelGraph, scorer: Scorer) -> Ranker:
         """What ranks the channels of `graph`, this network's or what a cut has left of it."""
@@ -237,8 +228,7 @@ class Pruning:
             widths={group.name: group.channels for group in self.graph.prunable},
             saved=self.saved,
             aim=None if self.aims is None else self.aims.aim,
-            normalization=self.request.scale,
-            sensitivity=self._sensitivity,
+            comparing=self._comparing,
         )
 
     def task(self, model: nn.Module, graph: ChannelGraph, scorer: Scorer, diary: Diary) -> PruningTask:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
@@ -12,13 +12,37 @@ from torch import nn
 
 from prunecli.allocation.bounds import Bounds
 from prunecli.allocation.choosing import Allocation, GroupScores, allocate
+from prunecli.allocation.counting import BY_LATENCY
 from prunecli.allocation.scales import Curve
 from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.latency.layers import LatencyTable
+from prunecli.latency.savings import seconds_per_mac
 from prunecli.scoring.filter_scores import FilterScores
 from prunecli.scoring.group_scores import score_groups
 from prunecli.strategies.contract import Ranked
 from prunecli.workflows.aiming import Aim
 from prunecli.workflows.calibrating import Scorer
+from prunecli.workflows.prune_request import PruneRequest
+from prunecli.workflows.sensitivity import read_curves
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparing:
+    """How groups are compared with each other: the scale, and what was measured of them for it."""
+
+    normalization: str | None = None
+    sensitivity: Mapping[str, Curve] | None = None
+    weights: Mapping[str, float] | None = None
+
+
+def comparing(asked: PruneRequest, model: nn.Module, graph: ChannelGraph, *, multiple: int) -> Comparing:
+    """What a request needs for the comparison of groups; widths go by `multiple` where time is measured."""
+    weights = None
+    if asked.scope == BY_LATENCY:
+        table = LatencyTable(graph, batch=asked.latency_batch, device=asked.opening.device)
+        weights = seconds_per_mac(table, graph, multiple=multiple)
+    curves = None if asked.sensitivity is None else read_curves(asked.sensitivity, model)
+    return Comparing(normalization=asked.scale, sensitivity=curves, weights=weights)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,9 +59,8 @@ class Ranker:
     bounds: Bounds
     widths: Mapping[str, int]
     saved: FilterScores | None
+    comparing: Comparing = field(default_factory=Comparing)
     aim: Aim | None = None
-    normalization: str | None = None
-    sensitivity: Mapping[str, Curve] | None = None
 
     def scores(self, network: nn.Module) -> GroupScores:
         """The groups' scores by the network's present weights."""
@@ -63,8 +86,9 @@ class Ranker:
             self.graph,
             scores,
             scope=self.asked["scope"],
-            normalization=self.normalization,
-            sensitivity=self.sensitivity,
+            normalization=self.comparing.normalization,
+            sensitivity=self.comparing.sensitivity,
+            weights=self.comparing.weights,
             widths=self.widths,
             **wanted,
         )

@@ -104,7 +104,8 @@ def test_a_saved_plan_must_come_to_the_same_cuts_here():
     assert cut.stem.weight.shape[0] == 6
     for other in (
         Plan(plan.cuts[:1], plan.attributes, plan.groups),
-        Plan(plan.cuts, plan.attributes, (GroupCut("stem", 9, (1, 4)),)),
+        Plan((replace(plan.cuts[0], size=9), *plan.cuts[1:]), plan.attributes, plan.groups),
+        Plan((replace(plan.cuts[0], tensor="trunk.weight"), *plan.cuts[1:]), plan.attributes),
     ):
         with pytest.raises(InputRefused):
             follow_plan(graph, other, copy.deepcopy(model))

@@ -13,7 +13,9 @@ from prunecli.version import __version__
 
 if TYPE_CHECKING:
     from prunecli.training.settings import FitSettings
+    from prunecli.workflows.bench import bench
     from prunecli.workflows.compare import compare
+    from prunecli.workflows.diff import diff
     from prunecli.workflows.evaluate import evaluate
     from prunecli.workflows.export import export
     from prunecli.workflows.finetune import finetune
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
     from prunecli.workflows.opening import Opening, load
     from prunecli.workflows.prune import prune
     from prunecli.workflows.score import score
+    from prunecli.workflows.sensitivity import sensitivity
 
 __all__ = [
     "FitSettings",
     "Opening",
     "__version__",
+    "bench",
     "compare",
+    "diff",
     "evaluate",
     "export",
     "finetune",
@@ -34,12 +39,15 @@ __all__ = [
     "load",
     "prune",
     "score",
+    "sensitivity",
 ]
 
 _HOMES = {
     "FitSettings": "prunecli.training.settings",
     "Opening": "prunecli.workflows.opening",
+    "bench": "prunecli.workflows.bench",
     "compare": "prunecli.workflows.compare",
+    "diff": "prunecli.workflows.diff",
     "evaluate": "prunecli.workflows.evaluate",
     "export": "prunecli.workflows.export",
     "finetune": "prunecli.workflows.finetune",
@@ -47,6 +55,7 @@ _HOMES = {
     "load": "prunecli.workflows.opening",
     "prune": "prunecli.workflows.prune",
     "score": "prunecli.workflows.score",
+    "sensitivity": "prunecli.workflows.sensitivity",
 }
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from prunecli.allocation.goals import TOLERANCE
 from prunecli.errors import WorkFailed, WrongUse
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 SECONDS = 120.0
 # Relative: of sums of scores in double precision.
 SLACK = 1e-12
+# Of the savings: the solver's own tolerance must not carry a choice over the limit.
+ROUNDING = 1e-6
+_INFEASIBLE = 2  # the status of scipy's solver
+
+_Bounds = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""The least and the most (items,) of every item that a choice takes: 0 or 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +59,18 @@ def least_loss(way: Way) -> Taken:
     if need <= 0 or way.cost(items.steps) > way.goal.limit:
         return frozenset(items.steps if need > 0 else ())
     known = way.along(items.efficient_first()).shortest()
+    most = need + TOLERANCE * way.goal.limit  # a goal is met by what lies near it
+    if not way.goal.is_met(way.cost(known)):
+        found = (_chosen(items, need, each, _bounds(items)) for each in (most, np.inf))
+        return next((taken for taken in found if taken is not None), known)
     taken = np.array([step in known for step in items.steps])
-    low, high = _settled(items, need, upper=float(items.lost[taken].sum()))
-    if (low == high).all():
-        return known
-    found = _solved(items, need, low, high)
-    better = frozenset(step for step, is_in in zip(items.steps, found, strict=True) if is_in)
-    return better if way.cost(better) <= way.goal.limit else known
+    bounds = _settled(items, need, upper=float(items.lost[taken].sum()))
+    return known if (bounds[0] == bounds[1]).all() else _chosen(items, need, most, bounds) or known
+
+
+def _bounds(items: _Items) -> _Bounds:
+    """Every item may be taken or not."""
+    return np.zeros(len(items.steps)), np.ones(len(items.steps))
 
 
 def _items(way: Way) -> _Items:
@@ -98,7 +110,7 @@ def _savings(way: Way, steps: list[Step]) -> NDArray[np.float64]:
     return -np.diff(left)
 
 
-def _settled(items: _Items, need: float, *, upper: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _settled(items: _Items, need: float, *, upper: float) -> _Bounds:
     """Bounds (items,) of every item in any choice that loses less than `upper`.
 
     The relaxed problem, in which the last item may be taken in part, gives a lower bound and a price for what
@@ -115,10 +127,8 @@ def _settled(items: _Items, need: float, *, upper: float) -> tuple[NDArray[np.fl
     return np.where(settled & (reduced < 0), 1.0, 0.0), np.where(settled & (reduced > 0), 0.0, 1.0)
 
 
-def _solved(
-    items: _Items, need: float, low: NDArray[np.float64], high: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Which items (items,) the best choice takes."""
+def _chosen(items: _Items, need: float, most: float, bounds: _Bounds) -> Taken | None:
+    """The choice that loses least of those that save from `need` to `most`, None where there is none."""
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import coo_array
 
@@ -131,16 +141,18 @@ def _solved(
     found = milp(
         items.lost / scale,
         integrality=np.ones(len(items.steps)),
-        bounds=Bounds(low, high),
+        bounds=Bounds(*bounds),
         constraints=[
-            LinearConstraint(items.saved[None, :] / need, 1.0, np.inf),
+            LinearConstraint(items.saved[None, :] / need, 1.0 + ROUNDING, most / need - ROUNDING),
             LinearConstraint(in_order.tocsr(), 0.0, np.inf),
         ],
         options={"time_limit": SECONDS, "mip_rel_gap": 0.0},
     )
+    if found.status == _INFEASIBLE:
+        return None
     if not found.success:
         raise WorkFailed(
             f"the best choice was not found: {found.message}",
             hints=["--round-to 8 leaves fewer choices", "--scope global needs no search"],
         )
-    return np.asarray(found.x > 0.5)
+    return frozenset(step for step, share in zip(items.steps, found.x, strict=True) if share > 0.5)

@@ -1,19 +1,14 @@
-"""The options that only `bench` has, and the checkpoints that it takes side by side."""
+"""The options that only `bench` has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
-from prunecli.cli import options, streams
 from prunecli.cli.names import choice
-from prunecli.cli.option import MEASURING, RESULT, TRAINING, argument, option
+from prunecli.cli.option import MEASURING, RESULT, TRAINING, option
 from prunecli.cli.values import Names, Unfit, number, whole
 from prunecli.latency.backends import BACKENDS, ONNX
-
-if TYPE_CHECKING:
-    from prunecli.workflows.opening import Opening
 
 DTYPES = ("fp32", "fp16", "bf16")
 
@@ -43,16 +38,6 @@ def _backends(text: str) -> Names:
     return Names(known(part.strip()) for part in text.split(","))
 
 
-Checkpoints = Annotated[
-    list[str] | None,
-    argument(
-        "CHECKPOINT",
-        help="Checkpoint files, timed side by side against the first; - for standard input, .onnx files for "
-        "onnxruntime. Left out: `checkpoint` of [tool.prunecli], else the sample model.",
-        parse=streams.readable,
-        environment=True,
-    ),
-]
 Backends = Annotated[
     list[Names] | None,
     option(
@@ -132,28 +117,6 @@ KeepMemory = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Subjects:
-    """Which models: several checkpoints, and what is said of all of them."""
-
-    checkpoint: Checkpoints = None
-    arch: options.Arch = None
-    model: options.Model = None
-    input_shape: options.InputShape = None
-    trust_pickle: options.TrustPickle = None
-    ema: options.Ema = False
-    device: options.Device = "cpu"
-
-    def usual_backends(self) -> tuple[str, ...]:
-        """What runs them where nothing is said: onnxruntime for its own files, else torch as it is."""
-        paths = self.checkpoint or []
-        return (ONNX,) if paths and all(path.endswith(".onnx") for path in paths) else ("eager",)
-
-    def openings(self) -> list[Opening]:
-        """The same as the workflow takes them; without a checkpoint the sample's."""
-        from prunecli.workflows.opening import Opening
-
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
-        given["input_shape"] = None if self.input_shape is None else tuple(self.input_shape)
-        paths: list[str | None] = [*self.checkpoint] if self.checkpoint else [None]
-        return [Opening(**{**given, "checkpoint": path}) for path in paths]
+def usual_backends(paths: Sequence[str]) -> tuple[str, ...]:
+    """What runs files where nothing is said: onnxruntime for its own, else torch as it is."""
+    return (ONNX,) if paths and all(path.endswith(".onnx") for path in paths) else ("eager",)

@@ -42,6 +42,28 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Subjects:
+    """Which models: several checkpoints, and what is said of all of them."""
+
+    checkpoint: options.Checkpoints = None
+    arch: options.Arch = None
+    model: options.Model = None
+    input_shape: options.InputShape = None
+    trust_pickle: options.TrustPickle = None
+    ema: options.Ema = False
+    device: options.Device = "cpu"
+
+    def openings(self) -> list[Opening]:
+        """The same as the workflows take them; without a checkpoint the sample's."""
+        from prunecli.workflows.opening import Opening
+
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        given["input_shape"] = None if self.input_shape is None else tuple(self.input_shape)
+        paths: list[str | None] = [*self.checkpoint] if self.checkpoint else [None]
+        return [Opening(**{**given, "checkpoint": path}) for path in paths]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """Where the file goes that a command writes."""
 

@@ -54,7 +54,7 @@ def _members(kind: str) -> tuple[Entry, ...]:
             source=getattr(member, "source", None) or None,
             parts=_parts(member),
         )
-        for name, member in registry(kind).items()
+        for name, member in sorted(registry(kind).items())
     )
 
 

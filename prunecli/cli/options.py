@@ -22,6 +22,16 @@ Checkpoint = Annotated[
         environment=True,
     ),
 ]
+Checkpoints = Annotated[
+    list[str] | None,
+    argument(
+        "CHECKPOINT",
+        help="Checkpoint files, side by side; - for standard input. `bench` takes .onnx files too. Left out: "
+        "`checkpoint` of [tool.prunecli], else the sample model.",
+        parse=streams.readable,
+        environment=True,
+    ),
+]
 Arch = Annotated[
     str | None,
     option(

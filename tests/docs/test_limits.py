@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from docs.console import faults
 from docs.markdown import ROOT, blocks
 
@@ -30,13 +28,3 @@ def test_the_reasons_are_those_of_the_code():
     ):
         assert words in page
         assert words in source
-
-
-def test_what_is_said_to_be_missing_is_missing():
-    from prunecli.cli.app import COMMANDS
-
-    text = PAGE.read_text(encoding="utf-8")
-    (line,) = re.findall(r"There is no `sensitivity`.*", text)
-    commands = set(re.findall(r"`(\w+)`", line.partition(";")[0]))
-    assert commands == {"sensitivity", "check", "diff"}
-    assert not commands & set(COMMANDS)

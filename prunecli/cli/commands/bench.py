@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from prunecli.cli import bench_options
-from prunecli.cli.bench_options import Subjects
-from prunecli.cli.gathering import Manner
+from prunecli.cli.gathering import Manner, Subjects
 from prunecli.cli.pages import bench as pages
 from prunecli.cli.presenting import present
 from prunecli.cli.values import flat
@@ -36,7 +35,7 @@ def bench(
         "bench",
         lambda progress: work(
             subjects.openings(),
-            backends=flat(backend or ()) or subjects.usual_backends(),
+            backends=flat(backend or ()) or bench_options.usual_backends(subjects.checkpoint or ()),
             threads=flat(threads or ()),
             batch_sizes=flat(batch_size or ()) or (1,),
             dtype=dtype,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from prunecli.cli.bench_options import Subjects
-from prunecli.cli.gathering import Manner
+from prunecli.cli.gathering import Manner, Subjects
 from prunecli.cli.option import RESULT, option
 from prunecli.cli.pages import diff as pages
 from prunecli.cli.presenting import present

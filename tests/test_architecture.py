@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "prunecli"
 FLOORS = (
     {"errors", "interruption", "progress", "version"},
     {"checkpoints", "dispatch", "documents", "processes", "registry", "torchvision_import", "user_code"},
-    {"criteria", "graph", "exporters", "architectures", "data"},
+    {"criteria", "graph", "exporters", "architectures", "data", "gates"},
     {"calibration", "cost", "latency", "scoring", "surgery", "training"},
     {"allocation", "analysis", "reports", "search"},
     {"strategies"},

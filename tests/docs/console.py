@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -99,12 +100,16 @@ def comparable(line: str) -> str:
 
 
 def execute(command: str) -> Ran:
-    """Run a pipeline of prunecli commands, each stage after the one before."""
+    """Run a pipeline of prunecli commands, each stage after the one before; `> FILE` takes its output."""
     piped, notes, codes = b"", "", []
     for stage in command.split(" | "):
-        program, *arguments = shlex.split(stage)
+        words, _, file = stage.partition(" > ")
+        program, *arguments = shlex.split(words)
         assert program == "prunecli", command
         code, piped, said = _stage(arguments, piped)
+        if file:
+            Path(file).write_bytes(piped)
+            piped = b""
         notes += said
         codes.append(code)
     return Ran(piped, notes, tuple(codes))

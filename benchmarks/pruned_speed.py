@@ -4,10 +4,11 @@
     python benchmarks/pruned_speed.py --only mobilenet_v2 --batch 2 --seconds 5 --backends eager
     python benchmarks/pruned_speed.py --table                the table of what is there
 
-Each network (random weights) is pruned by l2 at one ratio for all groups, found by bisection so that half of
-the MACs stay: by prunecli with the widths that this machine likes (`--round-to auto`) and with any widths, by
-Torch-Pruning as it comes and with the same multiple. One more of ours takes more from groups whose channels
-cost more time than their MACs say (by a latency table of eager torch). All of them and the whole network are
+Each network (random weights) is pruned by l2 so that half of the MACs stay: by prunecli (`--target macs=0.5`)
+with the widths that this machine likes (`--round-to auto`) and with any widths, by Torch-Pruning at the ratio
+that bisection finds, as it comes and with the same multiple. One more of ours takes more from groups whose
+channels cost more time than their MACs say (`--scope latency`, by a table of eager torch). All of them and
+the whole network are
 timed in interleaved rounds. What counts is the measured speed-up over the theoretical one, by MACs.
 """
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import glob
 import json
 import tempfile
 from collections.abc import Callable
@@ -28,6 +28,8 @@ from torch import nn
 
 from prunecli.allocation.bounds import Bounds
 from prunecli.allocation.choosing import allocate
+from prunecli.allocation.counting import BY_LATENCY, LOCAL
+from prunecli.allocation.goals import Goal
 from prunecli.architectures import build, resolve
 from prunecli.cost.macs import measure
 from prunecli.graph.calling import calling_of
@@ -39,7 +41,7 @@ from prunecli.latency.layers import LatencyTable
 from prunecli.latency.measuring import threads_set
 from prunecli.latency.memory import memory_kept
 from prunecli.latency.saving import machine_facts
-from prunecli.latency.savings import seconds_per_mac, weighted_ratios
+from prunecli.latency.savings import seconds_per_mac
 from prunecli.latency.timing import ratio_of, time_side_by_side
 from prunecli.latency.widths import liked_widths
 from prunecli.scoring.filter_scores import score_filters
@@ -59,21 +61,19 @@ def ours(
 ) -> nn.Module:
     """The network at half its MACs, cut by prunecli; widths are multiples of `multiple`.
 
-    `weights` are of the groups' ratios; without them all groups have the same.
+    With `weights` heavier groups lose more (`--scope latency`); without them all lose the same share.
     """
     scores = score_groups(graph.prunable, graph.layers, score_filters(model, graph, ["l2"]), "l2")
-
-    def planned(ratio: float) -> Any:
-        own = {glob.escape(name): each for name, each in weighted_ratios(weights or {}, ratio).items()}
-        bounds = Bounds(round_to=multiple, layer_ratio=own)
-        chosen = allocate(graph, scores, ratio=ratio, bounds=bounds)
-        return make_plan(graph, chosen.removed).plan
-
-    def left(ratio: float) -> float:
-        removed = {group.name: group.removed for group in planned(ratio).groups}
-        return macs_left(graph, removed) / macs_left(graph, {})
-
-    return carry_out(planned(_bisected(left)), copy.deepcopy(model))
+    whole = macs_left(graph, {})
+    chosen = allocate(
+        graph,
+        scores,
+        goal=Goal(before=whole, limit=MACS_LEFT * whole, left=macs_left),
+        bounds=Bounds(round_to=multiple),
+        scope=BY_LATENCY if weights else LOCAL,
+        weights=weights,
+    )
+    return carry_out(make_plan(graph, chosen.removed).plan, copy.deepcopy(model))
 
 
 def peers(model: nn.Module, shape: tuple[int, ...], *, multiple: int | None) -> nn.Module:

@@ -9,6 +9,7 @@ from typing import Any
 from prunecli.analysis.agreement import Agreement
 from prunecli.analysis.comparison import Comparison
 from prunecli.errors import WrongUse, unknown_name
+from prunecli.gates.wording import apart
 
 METRICS = ("spearman", "kendall", "jaccard", "rbo")
 """All averaged over layers; Jaccard at each ratio of the comparison."""
@@ -50,7 +51,7 @@ class GateResult:
         of = f"{self.metric} of {self.a} and {self.b} is"
         if self.value is None:
             return f"{of} undefined{at}, so that it cannot be said to be at most {self.limit}"
-        return f"{of} {_apart(self.value, self.limit)}{at}, above {self.limit}"
+        return f"{of} {apart(self.value, self.limit)}{at}, above {self.limit}"
 
 
 def check_gates(gates: Iterable[Gate], criteria: Sequence[str]) -> None:
@@ -102,9 +103,3 @@ def _highest(gate: Gate, agreement: Agreement, ratios: Sequence[float]) -> tuple
     if highest is not None and (unknown is None or highest[0] > gate.limit):
         return highest
     return None, unknown
-
-
-def _apart(value: float, limit: float) -> str:
-    """The value, with as many digits as tell it from the limit."""
-    texts = (f"{value:.{digits}f}" for digits in (2, 3, 4, 6, 9, 12))
-    return next((text for text in texts if float(text) > limit), repr(value))

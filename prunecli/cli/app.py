@@ -31,6 +31,7 @@ COMMANDS = (
     "diff",
     "sensitivity",
     "sweep",
+    "check",
     "catalog",
 )
 

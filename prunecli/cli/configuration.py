@@ -28,7 +28,7 @@ else:
 
 _PATHS = (
     *("checkpoint", "plan", "plan_out", "output", "save", "scores", "plot", "plot_ranks", "report"),
-    *("teacher", "checkpoint_dir"),
+    *("teacher", "checkpoint_dir", "baseline", "junit"),
 )
 # A file that lies beside a checkpoint must not run code, and what belongs to one run is no habit.
 _NEVER = ("trust_pickle", "model", "resume", "help")

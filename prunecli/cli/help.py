@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from prunecli.cli.option import DATA, MEASURING, MODEL, PRUNING, RESULT, TRAINING
+from prunecli.cli.option import DATA, GATES, MEASURING, MODEL, PRUNING, RESULT, TRAINING
 
 if TYPE_CHECKING:
     from typer._click.core import Command, Context, Parameter
     from typer._click.formatting import HelpFormatter
 
 _ARGUMENTS, _OTHERS = "Arguments", "Options"
-_ORDER = (_ARGUMENTS, MEASURING, PRUNING, TRAINING, DATA, MODEL, RESULT, _OTHERS)
+_ORDER = (_ARGUMENTS, MEASURING, PRUNING, TRAINING, DATA, GATES, MODEL, RESULT, _OTHERS)
 
 
 def write_sections(params: Sequence[Parameter], ctx: Context, formatter: HelpFormatter) -> None:

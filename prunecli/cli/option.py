@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 # The sections of a command's help, in the order in which they stand there.
 MODEL, PRUNING, TRAINING, DATA, RESULT = "Model", "Pruning", "Training", "Data", "Output"
-MEASURING = "Measuring"
+MEASURING, GATES = "Measuring", "Gates"
 
 
 class UnfitValue(WrongUse):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from prunecli.allocation.targets import check_told
 from prunecli.cli import options
 from prunecli.cli.names import choice, criteria
-from prunecli.cli.option import DATA, PRUNING, RESULT, option
+from prunecli.cli.option import DATA, GATES, PRUNING, RESULT, option
 from prunecli.cli.training_options import MinDelta, Patience, Recalibrate
 from prunecli.cli.values import (
     Names,
@@ -143,7 +143,7 @@ MaxDrop = Annotated[
         "look for the most that may go.",
         metavar="POINTS",
         parse=number(0),
-        section=DATA,
+        section=GATES,
     ),
 ]
 Evaluate = Annotated[

@@ -44,12 +44,13 @@ def width(stream: TextIO | None) -> int | None:
     return shutil.get_terminal_size().columns if is_terminal(stream) else None
 
 
-def readable(text: str) -> str:
-    """A checkpoint's path; `-` must be a pipe or a file, for nobody types a checkpoint."""
+def readable(
+    text: str, *, what: str = "CHECKPOINT", example: str = "prunecli inspect - < model.safetensors"
+) -> str:
+    """The path of `what`; `-` must be a pipe or a file, for nobody types a checkpoint."""
     if text == "-" and (sys.stdin is None or is_terminal(sys.stdin)):
         raise WrongUse(
-            "CHECKPOINT is - but standard input is no pipe and no file",
-            hints=["for example: prunecli inspect - < model.safetensors"],
+            f"{what} is - but standard input is no pipe and no file", hints=[f"for example: {example}"]
         )
     if not text:
         raise Unfit("a path, or - for standard input")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 from prunecli.cli import options, streams
 from prunecli.cli.gathering import Subject
 from prunecli.cli.names import choice, completion, name
-from prunecli.cli.option import DATA, PRUNING, RESULT, TRAINING, option
+from prunecli.cli.option import GATES, PRUNING, RESULT, TRAINING, option
 from prunecli.cli.part_options import When
 from prunecli.cli.pruning_options import MinChannels, Protect, Residual, RoundTo
 from prunecli.cli.values import (
@@ -133,7 +133,7 @@ MaxDrop = Annotated[
         "exit 1 when none does.",
         metavar="POINTS",
         parse=number(0),
-        section=DATA,
+        section=GATES,
     ),
 ]
 ThresholdFrom = Annotated[

@@ -252,6 +252,4 @@ def _kept(result: SensitivityResult, save: str | None) -> dict[str, Any] | None:
 
 def _stopped(done: int, of: int, save: str | None) -> Interrupted:
     hint = "the same command goes on from there" if save else "with --save FILE it would go on from there"
-    return Interrupted(
-        f"stopped after {done} of {of} groups", hints=[hint], signal=requested() or 2
-    )
+    return Interrupted(f"stopped after {done} of {of} groups", hints=[hint], signal=requested() or 2)

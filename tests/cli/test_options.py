@@ -7,6 +7,7 @@ import typer
 from prunecli.cli.app import COMMANDS, application
 
 TESTED = {"score", "compare", "prune", "sensitivity", "sweep"}
+ON_CHECKPOINTS = set(COMMANDS) - {"catalog", "check"}
 SHARED = {
     "--format": set(COMMANDS),
     "--json": set(COMMANDS),
@@ -14,10 +15,10 @@ SHARED = {
     "-q": set(COMMANDS),
     "--verbose": set(COMMANDS),
     "-v": set(COMMANDS),
-    "--arch": set(COMMANDS) - {"catalog"},
-    "--input-shape": set(COMMANDS) - {"catalog"},
-    "--device": set(COMMANDS) - {"catalog"},
-    "--trust-pickle": set(COMMANDS) - {"catalog"},
+    "--arch": ON_CHECKPOINTS,
+    "--input-shape": ON_CHECKPOINTS,
+    "--device": ON_CHECKPOINTS,
+    "--trust-pickle": ON_CHECKPOINTS,
     "--criterion": {"score", "compare", "prune", "sensitivity", "sweep"},
     "--criteria": {"score", "compare", "prune", "sensitivity", "sweep"},
     "--scope": {"score", "prune", "sweep"},
@@ -30,7 +31,8 @@ SHARED = {
     "--seed": {*TESTED, "evaluate", "finetune"},
     "--output": {"prune", "finetune", "export", "sweep"},
     "-o": {"prune", "finetune", "export", "sweep"},
-    "--force": {*TESTED, "export", "finetune"},
+    "--force": {*TESTED, "export", "finetune", "check"},
+    "--max-drop": {"prune", "sweep", "check"},
     "--strategy": {"prune", "sweep"},
 }
 
@@ -57,7 +59,7 @@ def test_every_option_has_help_and_is_made_by_our_own_hand():
     for name, param in parameters():
         assert param.help, (name, param.name)
         # What belongs to one file or one run has no place in the environment.
-        assert param.envvar or param.name in {"trust_pickle", "kind", "resume"}, (name, param.name)
+        assert param.envvar or param.name in {"trust_pickle", "kind", "resume", "reports"}, (name, param.name)
 
 
 def test_examples_of_the_help_are_parsed():

@@ -132,11 +132,6 @@ def test_a_file_instead_of_a_command(cli, tmp_path):
     assert "prunecli inspect m.pth" in cli("m.pth").err
 
 
-def test_commands_of_later_issues_are_not_there(cli):
-    for command in ("check",):
-        assert cli(command).code == 2
-
-
 def test_without_arguments_the_help_is_shown_and_that_is_wrong_use(cli):
     outcome = cli()
     assert outcome.code == 2

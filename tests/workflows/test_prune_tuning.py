@@ -153,7 +153,8 @@ def test_a_trial_that_cannot_win_any_more_is_abandoned(figures, task):
 @pytest.fixture
 def task(pruned, monkeypatch):
     held = []
-    monkeypatch.setattr("prunecli.workflows.pruning_steps.tune", lambda task, *_: held.append(task) or _stop())
+    name = "prunecli.workflows.pruning_steps.tune"
+    monkeypatch.setattr(name, lambda task, *_: held.append(task) or _stop())
     with pytest.raises(_Stop):
         pruned()
     return held[0]

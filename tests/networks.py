@@ -589,3 +589,21 @@ PRUNED_EVERYWHERE = [
     TorchAttention, PreparedOnce, FunctionalDropout,
     StandardisedByBatchNorm, TwoOutputs, TrainingBranch, WrittenInPlace, UnknownOperator,
 ]  # fmt: skip
+
+
+COUPLINGS = (
+    Plain,
+    Residual,
+    PaddedShortcut,
+    Concatenation,
+    Dense,
+    Grouped,
+    Depthwise,
+    DepthwiseMultiplier,
+    Transposed,
+    FlattenLinear,
+    SqueezeExcite,
+    SharedLayer,
+    FusedAttention,
+)
+"""One network for each way in which channels hang together; all take 3 × 8 × 8."""

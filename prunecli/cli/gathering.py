@@ -18,49 +18,47 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """Which model: the options that every command on a checkpoint has."""
+class Described:
+    """What is said of checkpoints, one or several."""
 
-    checkpoint: options.Checkpoint = None
     arch: options.Arch = None
     model: options.Model = None
     input_shape: options.InputShape = None
     trust_pickle: options.TrustPickle = None
     ema: options.Ema = False
     device: options.Device = "cpu"
+
+    def _opening(self, checkpoint: str | None, **more: Any) -> Opening:
+        from prunecli.workflows.opening import Opening
+
+        given = {field.name: getattr(self, field.name) for field in fields(Described)}
+        shape = None if self.input_shape is None else tuple(self.input_shape)
+        return Opening(**{**given, "input_shape": shape, "checkpoint": checkpoint, **more})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject(Described):
+    """Which model: the options that every command on a checkpoint has."""
+
+    checkpoint: options.Checkpoint = None
     mean: options.Mean = None
     std: options.Std = None
 
     def opening(self) -> Opening:
         """The same as the workflows take it."""
-        from prunecli.workflows.opening import Opening
-
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("input_shape", "mean", "std"):
-            given[name] = None if given[name] is None else tuple(given[name])
-        return Opening(**given)
+        mean, std = (None if each is None else tuple(each) for each in (self.mean, self.std))
+        return self._opening(self.checkpoint, mean=mean, std=std)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subjects:
-    """Which models: several checkpoints, and what is said of all of them."""
+class Subjects(Described):
+    """Which models: several checkpoints side by side."""
 
     checkpoint: options.Checkpoints = None
-    arch: options.Arch = None
-    model: options.Model = None
-    input_shape: options.InputShape = None
-    trust_pickle: options.TrustPickle = None
-    ema: options.Ema = False
-    device: options.Device = "cpu"
 
     def openings(self) -> list[Opening]:
         """The same as the workflows take them; without a checkpoint the sample's."""
-        from prunecli.workflows.opening import Opening
-
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
-        given["input_shape"] = None if self.input_shape is None else tuple(self.input_shape)
-        paths: list[str | None] = [*self.checkpoint] if self.checkpoint else [None]
-        return [Opening(**{**given, "checkpoint": path}) for path in paths]
+        return [self._opening(path) for path in self.checkpoint or (None,)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,21 +17,7 @@ SHAPE = (3, 8, 8)
 
 @pytest.mark.parametrize(
     "network",
-    [
-        networks.Plain,
-        networks.Residual,
-        networks.PaddedShortcut,
-        networks.Concatenation,
-        networks.Dense,
-        networks.Grouped,
-        networks.Depthwise,
-        networks.DepthwiseMultiplier,
-        networks.Transposed,
-        networks.FlattenLinear,
-        networks.SqueezeExcite,
-        networks.SharedLayer,
-        networks.FusedAttention,
-    ],
+    networks.COUPLINGS,
     ids=lambda network: network.__name__,
 )
 def test_they_are_those_of_the_cut_network(network):

@@ -23,24 +23,7 @@ def keys(steps, keep):
 
 @pytest.mark.parametrize(
     "network",
-    [
-        networks.Plain,
-        networks.Residual,
-        networks.PaddedShortcut,
-        networks.Concatenation,
-        networks.Dense,
-        networks.Grouped,
-        networks.Depthwise,
-        networks.DepthwiseMultiplier,
-        networks.Transposed,
-        networks.FlattenLinear,
-        networks.SqueezeExcite,
-        networks.SharedLayer,
-        networks.FusedAttention,
-        networks.ChannelShuffle,
-        networks.Chunk,
-        coupling_networks.SplitBySizes,
-    ],
+    (*networks.COUPLINGS, networks.ChannelShuffle, networks.Chunk, coupling_networks.SplitBySizes),
     ids=lambda network: network.__name__,
 )
 def test_they_are_those_of_the_cut_network(network):

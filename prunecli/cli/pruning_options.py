@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from prunecli.allocation.targets import check_told
 from prunecli.cli import options
+from prunecli.cli.gathering import command_line
 from prunecli.cli.names import choice, criteria
 from prunecli.cli.option import DATA, GATES, PRUNING, RESULT, option
 from prunecli.cli.training_options import MinDelta, Patience, Recalibrate
@@ -25,6 +26,7 @@ from prunecli.cli.values import (
 if TYPE_CHECKING:
     from prunecli.strategies.bites import BiteWishes
     from prunecli.strategies.loss_aware import LossAwareWishes
+    from prunecli.workflows.keeping import Keepsakes
 
 Target = Annotated[
     str | None,
@@ -358,3 +360,17 @@ class Planning:
     stream: options.Stream = None
     dry_run: DryRun = False
     plan_out: PlanOut = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A picture and a report of the result."""
+
+    plot: options.Plot = None
+    report: options.Report = None
+
+    def keepsakes(self, *, force: bool) -> Keepsakes:
+        """The same as the workflow takes them."""
+        from prunecli.workflows.keeping import Keepsakes
+
+        return Keepsakes(plot=self.plot, report=self.report, force=force, command=command_line())

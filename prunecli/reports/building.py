@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prunecli.reports import agreement, front, scores, subject, training, verdicts
+from prunecli.reports import agreement, front, pruning, scores, subject, training, verdicts
 from prunecli.reports.cells import printable
 from prunecli.reports.sections import Document, Given, Part, Section
 
@@ -34,6 +34,19 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part("distributions", "Distribution of the scores", scores.distributions, key="layers"),
         Part("ranks", "Ranks in one layer", scores.ranks, key="layers"),
         Part("groups", "Channel groups", scores.groups, key="groups"),
+        subject.ENVIRONMENT,
+        subject.REPEAT,
+    ),
+    "prune": (
+        pruning.ASKED,
+        pruning.IN_WORDS,
+        pruning.BEFORE_AFTER,
+        pruning.TARGET,
+        pruning.CHANNELS,
+        pruning.PROTECTED,
+        pruning.COURSE,
+        pruning.VERIFICATION,
+        pruning.LOADING,
         subject.ENVIRONMENT,
         subject.REPEAT,
     ),

@@ -196,6 +196,24 @@ def training_curves(document: Mapping[str, Any], *, panels: Sequence[str] = ("lo
     return figure
 
 
+def kept_channels(document: Mapping[str, Any]) -> Figure:
+    """A bar for every layer: how many filters it had, and how many of them stayed.
+
+    `document` is the JSON of `prune`.
+    """
+    layers = document["layers"]
+    figure, (axis,) = _figure(1, 1, width=7.2, height=max(1.6, 0.17 * len(layers) + 0.8))
+    places = range(len(layers))
+    axis.barh(places, [each["before"] for each in layers], height=0.72, color="#d5dbe3", label="before")
+    axis.barh(places, [each["after"] for each in layers], height=0.72, color="#1f5fa8", label="after")
+    axis.set_yticks(places, [each["name"] for each in layers], fontsize=6)
+    axis.set_ylim(len(layers) - 0.4, -0.6)  # the first layer on top
+    axis.tick_params(axis="x", labelsize=7)
+    axis.set_xlabel("filters", fontsize=8)
+    axis.legend(fontsize=7, frameon=False, loc="best")
+    return figure
+
+
 def order_by_likeness(correlation: Matrix) -> list[int]:
     """An order of criteria in which those that rank alike stand together; what is undefined counts as 0."""
     from scipy.cluster.hierarchy import leaves_list, linkage

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from prunecli.progress import Progress, silent
+from prunecli.reports.pictures import kept_channels
 from prunecli.strategies.bites import BiteWishes
 from prunecli.strategies.loss_aware import LossAwareWishes
 from prunecli.strategies.parts import PartWishes
 from prunecli.training.settings import FitSettings
 from prunecli.workflows.data import Images
+from prunecli.workflows.keeping import Keepsakes
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 from prunecli.workflows.plan_files import write_plan
 from prunecli.workflows.prune_request import PruneRequest
@@ -19,6 +21,7 @@ from prunecli.workflows.prune_tuning import TuningRequest
 from prunecli.workflows.pruning_steps import Pruning, steps_of
 from prunecli.workflows.saving import destination
 
+_NO_KEEPSAKES = Keepsakes()
 _TRAINING, _BITES, _PARTS, _LOSS_AWARE = FitSettings(), BiteWishes(), PartWishes(), LossAwareWishes()
 
 
@@ -61,6 +64,7 @@ def prune(
     latency_batch: int = 1,
     stream: bool | None = None,
     dry_run: bool = False,
+    keep: Keepsakes = _NO_KEEPSAKES,
     output: str | None = None,
     force: bool = False,
     opened: Opened | None = None,
@@ -81,11 +85,12 @@ def _carried_out(asked: PruneRequest) -> PruneResult:
     """The story from the checkpoint to the result."""
     keeping, force, progress = asked.keeping, asked.force, asked.progress
     with ExitStack() as held:
-        held.enter_context(destination(asked.opening, asked.output, asked.plan_out, force=force))
+        paths = (asked.output, asked.plan_out, *asked.keep.paths)
+        held.enter_context(destination(asked.opening, *paths, force=force))
         if asked.is_streamed:
             from prunecli.workflows.streamed_prune import prune_streamed
 
-            return prune_streamed(asked)
+            return _kept(asked, prune_streamed(asked))
         opened = asked.opened or open_checkpoint(asked.opening, progress=progress)
         run = Pruning(opened=opened, images=asked.images, **steps_of(asked))
         run.take_scores(asked.scores)
@@ -100,4 +105,10 @@ def _carried_out(asked: PruneRequest) -> PruneResult:
         write_plan(outcome.planned.plan, asked.plan_out, force=force)
         written = run.write(outcome, asked.output, force=force)
         kept.close()
-        return run.result(outcome, verification=proof, accuracy=accuracy, output=written)
+        return _kept(asked, run.result(outcome, verification=proof, accuracy=accuracy, output=written))
+
+
+def _kept(asked: PruneRequest, result: PruneResult) -> PruneResult:
+    """The same, once the picture and the report are written that were asked for."""
+    asked.keep.write("prune", result.document(), plot=kept_channels)
+    return result

@@ -21,6 +21,7 @@ from prunecli.training.recalibration import RECALIBRATION_BATCHES
 from prunecli.training.settings import FitSettings
 from prunecli.workflows.calibration_request import Calibration
 from prunecli.workflows.data import Images
+from prunecli.workflows.keeping import Keepsakes
 from prunecli.workflows.opening import Opened, Opening
 from prunecli.workflows.procedure import Procedure
 from prunecli.workflows.prune_tuning import TuningRequest
@@ -83,6 +84,7 @@ class PruneRequest:
     latency_batch: int
     stream: bool | None
     dry_run: bool
+    keep: Keepsakes
     output: str | None
     force: bool
     opened: Opened | None

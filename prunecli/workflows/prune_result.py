@@ -85,10 +85,12 @@ class PruneResult:
     against: Against | None = None
     target: Mapping[str, Any] | None = None
     widths: Mapping[str, Any] | None = None
+    checkpoint: Mapping[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
         """The JSON of `prune`."""
         return {
+            "checkpoint": None if self.checkpoint is None else dict(self.checkpoint),
             **self.asked,
             "target": None if self.target is None else dict(self.target),
             "before": dict(self.before),

@@ -372,6 +372,7 @@ class Pruning:
             model=outcome.cut,
             plan=plan,
             target=target,
+            checkpoint=self.opened.summary(),
             widths=self.rounding.document(self.graph, removed),
             gate=missed or self.fallen,
             output=output,

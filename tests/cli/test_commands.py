@@ -46,7 +46,7 @@ KEYWORDS = {
             "batches",
         ),
         *("skip_bad_images", "plan_out", "dry_run", "stream", "output", "force", "progress", "scores"),
-        *("target", "normalization", "sensitivity", "latency_batch"),
+        *("target", "normalization", "sensitivity", "latency_batch", "keep"),
     },
     "finetune": {
         *("data", "settings", "recalibrate", "teacher", "logs", "checkpoint_every", "checkpoint_dir"),
@@ -159,6 +159,7 @@ def test_prune_options_arrive_typed(cli, workflows):
     assert outcome.code == 0
     given = dict(workflows["prune"].given)
     given.pop("progress")
+    assert given.pop("keep").paths == (None, None, None)
     training = given.pop("training")
     assert given.pop("bites").steps == 3
     assert given.pop("parts") == PartWishes(

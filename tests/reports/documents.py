@@ -167,3 +167,51 @@ def finetuned(**changed):
         "notes": [f"read {HOSTILE}.pt"],
     }
     return {key: value for key, value in {**document, **changed}.items() if value is not None}
+
+
+def pruned(**changed):
+    """The document of `prune` with every key that it can have; a key that is None is left out."""
+    document = {
+        "schema": "prunecli.prune/1",
+        "version": "0.1.0",
+        "checkpoint": {"path": f"{HOSTILE}.pt", "sha256": "ab12" * 16, "architecture": "digits/resnet8"},
+        "strategy": "iterative",
+        "criterion": "l2",
+        "scope": "global",
+        "ratio": None,
+        "seed": 7,
+        "target": {
+            "kind": "macs",
+            "asked": "macs=0.5",
+            "before": 800,
+            "limit": 400.0,
+            "after": 398,
+            "share": 0.4975,
+            "met": True,
+        },
+        "before": {"params": 100, "macs": 800, "flops": 1600, "bytes": 400},
+        "after": {"params": 40, "macs": 398, "flops": 796, "bytes": 160},
+        "layers": [
+            {"name": HOSTILE, "type": "Conv2d", "before": 16, "after": 8, "removed": [*range(8)]},
+            {"name": "linear", "type": "Linear", "before": 10, "after": 10, "removed": []},
+        ],
+        "protected": [{"name": "linear", "reason": "an output of the network"}],
+        "rules": [{"group": HOSTILE, "rule": "7 kept channels rounded up to 8"}],
+        "widths": {"multiple": 16, "measured": True, "slow": [HOSTILE]},
+        "bites": [{"ratio": 0.25, "epochs": 1}, {"ratio": 0.5, "epochs": 2}],
+        "history": [
+            {"epoch": 1, "lr": 0.05, "train_loss": 1.5, "loss": 1.25, "accuracy": 75.0},
+            {"epoch": 1, "lr": 0.05, "train_loss": 0.5, "loss": 0.625, "accuracy": 87.5},
+        ],
+        "accuracy": {"before": 97.5, "cut": 20.0, "after": 95.0},
+        "verification": {
+            "method": "masked original",
+            "max_abs_error": 1e-15,
+            "max_rel_error": 2e-16,
+            "tolerance": 1e-9,
+            "equivalent": True,
+        },
+        "seconds": {"trace": 0.5, "verify": 1.25},
+        "output": {"path": "small.safetensors", "sha256": "ef56" * 16, "bytes": 1234},
+    }
+    return {key: value for key, value in {**document, **changed}.items() if value is not None}

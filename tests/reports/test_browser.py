@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from reports import chromium
-from reports.documents import COMMAND, FACTS, HOSTILE, compared, finetuned, scored
+from reports.documents import COMMAND, FACTS, HOSTILE, compared, finetuned, pruned, scored
 
 from prunecli.reports.building import PARTS
 from prunecli.reports.writing import write_report
@@ -27,7 +27,7 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    documents = {"compare": compared(), "score": scored(), "finetune": finetuned()}
+    documents = {"compare": compared(), "score": scored(), "finetune": finetuned(), "prune": pruned()}
     for kind, document in documents.items():
         write_report(str(folder / f"{kind}.html"), document, command=COMMAND, facts=FACTS)
     return {kind: folder / f"{kind}.html" for kind in documents}
@@ -43,6 +43,7 @@ def column(browser, number):
         ("compare", {"l1", "l2", "apoz"}),
         ("score", {"l1", "l2", "apoz"}),
         ("finetune", {"Loss", "Accuracy, %", "best: epoch 2, 87.5"}),
+        ("prune", {"filters", "before", "after", "linear", "Loss"}),
     ],
 )
 def test_the_page_says_nothing_to_the_console_and_asks_for_nothing(browser, pages, kind, drawn):
@@ -126,7 +127,7 @@ def test_colours_follow_the_reader_and_the_toggle(browser, pages, dark):
     assert browser.ask("document.getElementById('theme').textContent") == ("Dark" if dark else "Light")
 
 
-@pytest.mark.parametrize("kind", ["compare", "score", "finetune"])
+@pytest.mark.parametrize("kind", ["compare", "score", "finetune", "prune"])
 def test_on_a_phone_only_boxes_scroll_sideways(browser, pages, kind, tmp_path):
     browser.view(width=390, height=844)
     browser.open(pages[kind])

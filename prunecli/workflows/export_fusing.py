@@ -85,7 +85,7 @@ def _fits(layer: nn.Module | None, norm: nn.Module | None) -> bool:
     """Whether both are standard modules without hooks, and what the norm does more is known."""
     if layer is None or norm is None or not isinstance(norm, NORMS) or norm.running_mean is None:
         return False
-    known = type(norm) in NORMS or set(dict(norm.named_children())) <= set(AFTERWARDS) != set()
+    known = type(norm) in NORMS or set(dict(norm.named_children())) <= set(AFTERWARDS)
     plain = type(layer) in (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
     hooked = any(each._forward_hooks or each._forward_pre_hooks for each in (layer, norm))
     return plain and known and not hooked

@@ -7,7 +7,7 @@ file) the goal is moved by the difference and the choice is made again too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,9 @@ from prunecli.workflows.gauges import Gauge
 
 MOST_ROUNDS = 12
 FORETELLINGS = 6
+ALONG = tuple(
+    part / 16 for part in (8, 4, 12, 6, 10, 2, 14, 7, 9, 5, 11, 3, 13, 1, 15)
+)  # of a stretch, the middle first
 LEAST_STEP = 0.02  # of what there was; a goal moves by so much where measuring says nothing of how far
 
 Choose = Callable[[Goal, Mapping[str, str]], Allocation]
@@ -127,13 +130,17 @@ def take_aim(
         )
         if best is None or _nearness(found) > _nearness(best):
             best = found
-        counts = tuple((group.name, len(group.removed)) for group in planned.plan.groups)
-        if found.is_met(reached) or gauge.counted or counts in seen:
+        if found.is_met(reached) or gauge.counted:
             break
-        seen.add(counts)
+        seen.add(_widths(planned.plan.removed))
         known.append((goal.limit, reached))
+        goals = (replace(goal, limit=each) for each in _moved(known, middle, least=LEAST_STEP * gauge.before))
+        others = (each for each in goals if _widths(choose(each, unfollowed).removed) not in seen)
+        further = next(others, None)
+        if further is None:
+            break
         tell(f"{reached / gauge.before:.4f} of the {WORDS[target.kind]} would remain, looking on")
-        goal = replace(goal, limit=_moved(known, middle, least=LEAST_STEP * gauge.before))
+        goal = further
     if best is None:
         raise GateNotMet("nothing could be pruned", hints=list(unfollowed.values()))
     return best
@@ -152,19 +159,26 @@ def _first_goal(gauge: Gauge, wanted: float, choose: Choose) -> Goal:
     return goal
 
 
-def _moved(known: Sequence[tuple[float, float]], wanted: float, *, least: float) -> float:
-    """The goal at which `wanted` is to be expected, from pairs of a goal and what was reached by it.
+def _widths(removed: Mapping[str, Sequence[int]]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((name, len(channels)) for name, channels in removed.items()))
 
-    Between the nearest on both sides in a straight line; where all lie above, on the line through the last.
+
+def _moved(known: Sequence[tuple[float, float]], wanted: float, *, least: float) -> Iterator[float]:
+    """Goals at which `wanted` is to be expected, likeliest first; `known` has goals and what they reached.
+
+    Between the nearest on both sides, in a straight line and then all along, since widths come in steps and
+    more channels may be faster; where all lie above, on the line through the last.
     """
     above = min((pair for pair in known if pair[1] >= wanted), key=lambda pair: pair[1])
     below = max((pair for pair in known if pair[1] < wanted), key=lambda pair: pair[1], default=None)
     if below is not None:
-        part = (wanted - below[1]) / (above[1] - below[1])
-        return below[0] + part * (above[0] - below[0])
+        likeliest = (wanted - below[1]) / (above[1] - below[1])
+        for part in (likeliest, *ALONG):
+            yield below[0] + part * (above[0] - below[0])
+        return
     (goal, reached), first = known[-1], known[0]
     slope = (first[1] - reached) / (first[0] - goal) if first[0] > goal else 1.0
-    return max(0.0, goal - max(least, (reached - wanted) / max(slope, 0.1)))
+    yield max(0.0, goal - max(least, (reached - wanted) / max(slope, 0.1)))
 
 
 def _nearness(aim: Aim) -> tuple[bool, float]:

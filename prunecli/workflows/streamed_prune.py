@@ -34,7 +34,12 @@ from prunecli.workflows.prune_request import PruneRequest
 from prunecli.workflows.prune_result import PruneResult, refuse_nothing
 from prunecli.workflows.pruning_steps import Pruning, steps_of
 from prunecli.workflows.saving import saved_document, whole_plan
-from prunecli.workflows.streamed_checkpoint import PIECE_BYTES, StreamedCheckpoint, streamed_checkpoint
+from prunecli.workflows.streamed_checkpoint import (
+    NOT_HASHED,
+    PIECE_BYTES,
+    StreamedCheckpoint,
+    streamed_checkpoint,
+)
 
 
 def prune_streamed(asked: PruneRequest) -> PruneResult:
@@ -129,6 +134,13 @@ class StreamedPruning(Pruning):
         )
         self.seconds["surgery"] = time.perf_counter() - start - self.seconds["verify"]
         return proofs[0], {**asdict(written), "path": output}
+
+    def result(self, outcome: PruningOutcome, **shown: Any) -> PruneResult:
+        """Everything that is to say of the pruning; a file that was not read whole has no digest yet."""
+        found = super().result(outcome, **shown)
+        summary = self.opened.summary()
+        digest = None if summary["sha256"] == NOT_HASHED else summary["sha256"]
+        return replace(found, checkpoint={**summary, "sha256": digest})
 
     def _document(self, outcome: PruningOutcome) -> dict[str, Any]:
         return saved_document(

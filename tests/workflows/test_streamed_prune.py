@@ -149,6 +149,7 @@ def test_the_result_is_the_ordinary_one_but_for_the_proof(resnet, tmp_path):
     streamed = prune(resnet, ratio=0.5, stream=True, dry_run=True).document()
     for changed in ("verification", "seconds"):
         held.pop(changed), streamed.pop(changed)
+    held["checkpoint"]["sha256"] = None  # a dry run does not read the whole file
     assert streamed == held
 
 

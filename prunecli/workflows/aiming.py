@@ -68,8 +68,21 @@ class Aim:
         side = "over it" if cost > self.limit else "more than 1 % under it"
         return GateNotMet(
             f"the target {self.target.text} is not met: {left}, {side}",
-            hints=[f"the nearest that can be had: --target {kind}={_rounded_up(cost / before)}"],
+            hints=[
+                f"the nearest that can be had: --target {kind}={_rounded_up(cost / before)}",
+                *self._held_back(),
+            ],
         )
+
+    def _held_back(self) -> list[str]:
+        """Which groups no plan could follow at these widths, and what may help."""
+        if not self.unfollowed:
+            return []
+        reason = next(iter(self.unfollowed.values()))
+        return [
+            f"{len(self.unfollowed)} group{'s' * (len(self.unfollowed) > 1)} had to stay whole: {reason}",
+            "other widths may do: --round-to 8",
+        ]
 
     def cost_of(self, plan: Plan) -> float:
         """What a plan leaves of the target's own cost; what was measured of the same widths is not again."""

@@ -136,6 +136,27 @@ def test_a_latency_that_no_channels_bring_is_not_met():
     assert "over it" in found.gate(found.reached).message
 
 
+def test_groups_that_cannot_follow_are_left_out_and_told():
+    step = Step(0.0)
+
+    def plan(removed):
+        if "odd" in removed:
+            return Planned(Plan(), {"odd": "embed_dim 639 not divisible by num_heads 10"})
+        return plan_of(removed)
+
+    def choose(goal, left_out):
+        found = step.choose(goal, left_out).removed
+        return Allocation(found if "odd" in left_out else {**found, "odd": (1,)}, {}, {})
+
+    target = Target("latency", Fraction("0.005"), True, "latency=0.005")
+    found = take_aim(target, step.gauge(), choose=choose, plan=plan, tell=lambda line: None)
+    assert found.unfollowed == {"odd": "embed_dim 639 not divisible by num_heads 10"}
+    assert found.gate(found.reached).hints[1:] == (
+        "1 group had to stay whole: embed_dim 639 not divisible by num_heads 10",
+        "other widths may do: --round-to 8",
+    )
+
+
 def test_the_nearest_below_is_kept():
     found = aim(Step(0.0, grain=7), 0.6)
     assert found.reached == 56

@@ -20,6 +20,7 @@ from prunecli.surgery.planning import Planned
 from prunecli.workflows.gauges import Gauge
 
 MOST_ROUNDS = 12
+MOST_SINGLED_OUT = 40
 FORETELLINGS = 6
 ALONG = tuple(
     part / 16 for part in (8, 4, 12, 6, 10, 2, 14, 7, 9, 5, 11, 3, 13, 1, 15)
@@ -130,7 +131,7 @@ def take_aim(
     for _ in range(MOST_ROUNDS):
         planned = plan(choose(goal, unfollowed).removed)
         if planned.protected:
-            unfollowed.update(planned.protected)
+            unfollowed.update(_blamed(planned.protected, patient=len(unfollowed) < MOST_SINGLED_OUT))
             continue
         reached = gauge.of_plan(planned.plan)
         found = Aim(
@@ -157,6 +158,17 @@ def take_aim(
     if best is None:
         raise GateNotMet("nothing could be pruned", hints=list(unfollowed.values()))
     return best
+
+
+def _blamed(protected: Mapping[str, str], *, patient: bool) -> Mapping[str, str]:
+    """The groups to leave out next, of those that a plan had to: groups whose own layer does not follow.
+
+    Where there are none, the first: what is blamed later often suffers from it. All, once that took too long.
+    """
+    own = {name: reason for name, reason in protected.items() if reason.startswith(f"{name} ")}
+    if own or not patient:
+        return own if patient else protected
+    return dict([next(iter(protected.items()))])
 
 
 def _first_goal(gauge: Gauge, wanted: float, choose: Choose) -> Goal:

@@ -20,7 +20,7 @@ from prunecli.surgery.planning import Planned
 from prunecli.workflows.gauges import Gauge
 
 MOST_ROUNDS = 12
-MOST_SINGLED_OUT = 40
+SINGLING_OUT = 4  # rounds in which not all blamed groups are left out at once
 FORETELLINGS = 6
 ALONG = tuple(
     part / 16 for part in (8, 4, 12, 6, 10, 2, 14, 7, 9, 5, 11, 3, 13, 1, 15)
@@ -128,10 +128,10 @@ def take_aim(
     known = [(gauge.before, gauge.before)]
     unfollowed: dict[str, str] = {}
     seen: set[tuple[tuple[str, int], ...]] = set()
-    for _ in range(MOST_ROUNDS):
+    for number in range(MOST_ROUNDS):
         planned = plan(choose(goal, unfollowed).removed)
         if planned.protected:
-            unfollowed.update(_blamed(planned.protected, patient=len(unfollowed) < MOST_SINGLED_OUT))
+            unfollowed.update(_blamed(planned.protected, patient=number < SINGLING_OUT))
             continue
         reached = gauge.of_plan(planned.plan)
         found = Aim(

@@ -113,3 +113,25 @@ class ShiftedWindows(RelativePosition):
         y = y.view(n, height // 4, width // 4, 4, 4, -1).permute(0, 1, 3, 2, 4, 5)
         y = torch.roll(y.reshape(n, height, width, -1), (2, 2), (1, 2))
         return self.linear((x + y).mean((1, 2)))
+
+
+class Encoder(nn.Module):
+    """PyTorch's own attention modules and MLPs, one block for each number of heads, on one stream."""
+
+    def __init__(self, embed=32, heads=(8, 8)):
+        super().__init__()
+        self.embed = conv(3, embed, 1)
+        self.attention = nn.ModuleList(nn.MultiheadAttention(embed, each, batch_first=True) for each in heads)
+        self.norm = nn.ModuleList(nn.LayerNorm(embed) for _ in heads)
+        self.mlp = nn.ModuleList(
+            nn.Sequential(nn.Linear(embed, 2 * embed), nn.GELU(), nn.Linear(2 * embed, embed)) for _ in heads
+        )
+        self.linear = nn.Linear(embed, 5)
+
+    def forward(self, x):
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        for attention, norm, mlp in zip(self.attention, self.norm, self.mlp, strict=True):
+            y = norm(x)
+            x = x + attention(y, y, y, need_weights=False)[0]
+            x = x + mlp(x)
+        return self.linear(x.mean(1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -44,6 +45,14 @@ class Bounds:
         own = {glob: Fraction(str(ratio)) * part for glob, ratio in self.layer_ratio.items()}
         return replace(self, layer_ratio=own)
 
+    def least(self, channels: int) -> int:
+        """How many of so many channels stay in any case."""
+        return min(channels, max(1, self.min_channels))
+
+    def step(self, unit: int = 1) -> int:
+        """What widths are multiples of where channels leave `unit` at a time."""
+        return math.lcm(self.round_to, unit)
+
 
 def protected_by(graph: ChannelGraph, bounds: Bounds) -> dict[str, str]:
     """Prunable groups that the bounds protect, with the reason; WrongUse for a glob that fits no layer."""
@@ -77,6 +86,21 @@ def _residual_reasons(graph: ChannelGraph, bounds: Bounds) -> dict[str, str]:
         elif bounds.residual == INNER and any(is_scatter(member.tensor) for member in group.members):
             found[group.name] = "scattered into a residual sum (--residual inner)"
     return found
+
+
+def within_bounds(wanted: int, channels: int, bounds: Bounds, *, unit: int = 1) -> tuple[int, str]:
+    """How many of `channels` may leave when `wanted` should, and the bound that changed it.
+
+    They leave `unit` at a time.
+    """
+    least = bounds.least(channels)
+    kept = max(channels - wanted, least)
+    rule = f"at least {bounds.min_channels} channels stay" if kept != channels - wanted else ""
+    step = bounds.step(unit)
+    rounded = min(channels, -(-kept // step) * step)
+    if rounded != kept:
+        rule = f"{kept} kept channels rounded up to {rounded}"
+    return channels - rounded, rule
 
 
 def produced_by(graph: ChannelGraph, group: ChannelGroup) -> list[str]:

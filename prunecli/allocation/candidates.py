@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from prunecli.allocation.bounds import Bounds
+from prunecli.allocation.bounds import Bounds, within_bounds
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.groups import ChannelGroup
 from prunecli.scoring.ranking import removal_order
@@ -24,14 +24,17 @@ class Candidate:
 
     The channels `first` leave before others, `gone` have left it in earlier cuts. The bounds say to how many
     channels it may shrink. `weight` is how much more it is to lose than others, where a scope asks for that.
+    Channels leave `unit` at a time; with each such step so many of every one of the `followers` leave too.
     """
 
     group: ChannelGroup
     scores: NDArray[np.float64]
-    first: Sequence[int]
-    gone: int
     bounds: Bounds
+    first: Sequence[int] = ()
+    gone: int = 0
     weight: float = 1.0
+    unit: int = 1
+    followers: tuple[tuple[Candidate, int], ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,10 +66,32 @@ class Candidate:
     @cached_property
     def levels(self) -> NDArray[np.int64]:
         """How many channels may be gone, rising, from none on: what stays is within the bounds."""
-        step = self.bounds.round_to
-        least = -(-max(1, self.bounds.min_channels) // step) * step
+        step = self.bounds.step(self.unit)
+        least = -(-max(1, self.bounds.min_channels, self._kept_for_followers) // step) * step
         kept = [self.channels, *range((self.channels - 1) // step * step, least - 1, -step)]
         return self.channels - np.array(kept, dtype=np.int64)
+
+    @property
+    def _kept_for_followers(self) -> int:
+        """How many channels must stay so that none of the followers loses more than the bounds allow."""
+        spare = (
+            (other.channels - other.bounds.least(other.channels)) // each for other, each in self.followers
+        )
+        return self.channels - self.unit * min(spare, default=self.channels // self.unit)
+
+    def bounded(self, wanted: int) -> tuple[int, str]:
+        """How many channels may leave when `wanted` should, and the bound that changed it."""
+        return within_bounds(
+            min(wanted, self.channels - self._kept_for_followers), self.channels, self.bounds, unit=self.unit
+        )
+
+    def leaving(self, count: int) -> dict[str, tuple[int, ...]]:
+        """Group name → the channels that leave when `count` of this one's do, the followers' among them."""
+        steps = count // self.unit
+        found = {other.name: other.lowest(steps * each) for other, each in self.followers}
+        return {
+            name: channels for name, channels in {self.name: self.lowest(count), **found}.items() if channels
+        }
 
     def step_means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(levels − 1,) the mean of `values` (channels,) over the channels that each further level takes."""

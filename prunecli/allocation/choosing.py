@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +15,7 @@ from prunecli.allocation.counting import LOCAL, count_of, counts_at
 from prunecli.allocation.goals import Goal, meet
 from prunecli.allocation.scales import DEFAULT_SCALE, Curve, on_one_scale
 from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.graph.links import links_of
 
 GroupScores = Mapping[str, NDArray[np.float64] | None]
 
@@ -53,32 +54,84 @@ def allocate(
     that lacks what it needs.
     """
     bounds = bounds or Bounds()
+    found, protected = candidates_of(graph, scores, bounds, left_out=left_out)
+    how = normalization or DEFAULT_SCALE[scope]
+    scaled = on_one_scale(
+        graph, {each.name: each.scores for each in found}, how, widths=widths, sensitivity=sensitivity
+    )
+    first, widths, weights = first or {}, widths or {}, weights or {}
+    candidates = [
+        replace(
+            each,
+            scores=scaled[each.name],
+            first=first.get(each.name, ()),
+            gone=max(0, widths.get(each.name, each.channels) - each.channels),
+            weight=weights.get(each.name, 1.0),
+            followers=tuple(
+                (replace(other, first=first.get(other.name, ())), n) for other, n in each.followers
+            ),
+        )
+        for each in found
+    ]
+    counts, rules = _counts(graph, candidates, ratio=ratio, goal=goal, scope=scope)
+    removed = {
+        name: channels
+        for each in candidates
+        for name, channels in each.leaving(counts.get(each.name, 0)).items()
+    }
+    return Allocation(removed, protected, {**rules, **_followed(candidates, removed)})
+
+
+def candidates_of(
+    graph: ChannelGraph,
+    scores: GroupScores,
+    bounds: Bounds,
+    *,
+    left_out: Mapping[str, str] | None = None,
+) -> tuple[list[Candidate], dict[str, str]]:
+    """The groups that may lose channels, those that follow others with these, and why others stay."""
     protected = {**protected_by(graph, bounds), **(left_out or {})}
     for group in graph.prunable:
         if scores.get(group.name) is None:
             protected.setdefault(group.name, "the criterion is not available for its layers")
-    known = {
-        group.name: found
+    protected.update(_held(graph, protected))
+    single = {
+        group.name: Candidate(group=group, scores=own, bounds=bounds)
         for group in graph.prunable
-        if group.name not in protected and (found := scores[group.name]) is not None
+        if group.name not in protected and (own := scores[group.name]) is not None
     }
-    how = normalization or DEFAULT_SCALE[scope]
-    scaled = on_one_scale(graph, known, how, widths=widths, sensitivity=sensitivity)
-    candidates = [
-        Candidate(
-            group=group,
-            scores=scaled[group.name],
-            first=(first or {}).get(group.name, ()),
-            gone=max(0, (widths or {}).get(group.name, group.channels) - group.channels),
-            bounds=bounds,
-            weight=(weights or {}).get(group.name, 1.0),
-        )
-        for group in graph.prunable
-        if group.name in known
-    ]
-    counts, rules = _counts(graph, candidates, ratio=ratio, goal=goal, scope=scope)
-    removed = {each.name: each.lowest(counts[each.name]) for each in candidates if counts.get(each.name)}
-    return Allocation(removed, protected, rules)
+    return _joined(graph, single), protected
+
+
+def _held(graph: ChannelGraph, protected: Mapping[str, str]) -> dict[str, str]:
+    """The groups that cannot leave since one stays whole that they are linked with, with the reason."""
+    found = {}
+    for link in links_of(graph):
+        names = (link.group, *link.followers)
+        whole = next((name for name in names if name in protected), None)
+        if whole is not None:
+            found.update(dict.fromkeys(names, f"must fit {whole}, which stays whole"))
+    return {name: reason for name, reason in found.items() if name not in protected}
+
+
+def _joined(graph: ChannelGraph, candidates: Mapping[str, Candidate]) -> list[Candidate]:
+    """The candidates, those that follow others with these."""
+    found = dict(candidates)
+    for link in links_of(graph):
+        if link.group in found:
+            followers = tuple((found.pop(name), each) for name, each in link.followers.items())
+            found[link.group] = replace(found[link.group], unit=link.unit, followers=followers)
+    return list(found.values())
+
+
+def _followed(candidates: Sequence[Candidate], removed: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """What is to say of groups that lose channels because another one does."""
+    return {
+        other.name: f"loses {each} for each {leader.unit} channels of {leader.name}"
+        for leader in candidates
+        for other, each in leader.followers
+        if other.name in removed
+    }
 
 
 def _counts(
@@ -95,23 +148,14 @@ def _counts(
     others = [each for each in candidates if each.name not in wanted]
     if goal is None:
         wanted.update(counts_at(graph, others, ratio, scope))
-    bounded = {
-        each.name: within_bounds(wanted[each.name], each.channels, each.bounds)
-        for each in candidates
-        if each.name in wanted
-    }
+    bounded = {each.name: each.bounded(wanted[each.name]) for each in candidates if each.name in wanted}
     counts = {name: count for name, (count, _) in bounded.items()}
     if goal is not None:
-        fixed = {each.name: each.lowest(counts[each.name]) for each in candidates if each.name in counts}
+        fixed = {
+            name: channels
+            for each in candidates
+            if each.name in counts
+            for name, channels in each.leaving(counts[each.name]).items()
+        }
         counts.update(meet(graph, others, goal, scope, fixed=fixed))
     return counts, {name: rule for name, (_, rule) in bounded.items() if rule}
-
-
-def within_bounds(wanted: int, channels: int, bounds: Bounds) -> tuple[int, str]:
-    """How many of `channels` may leave when `wanted` should, and the bound that changed it."""
-    kept = max(channels - wanted, min(channels, max(1, bounds.min_channels)))
-    rule = f"at least {bounds.min_channels} channels stay" if kept != channels - wanted else ""
-    rounded = min(channels, -(-kept // bounds.round_to) * bounds.round_to)
-    if rounded != kept:
-        rule = f"{kept} kept channels rounded up to {rounded}"
-    return channels - rounded, rule

@@ -40,13 +40,22 @@ class _Items:
     saved: NDArray[np.float64]
     lost: NDArray[np.float64]
 
+    @property
+    def rate(self) -> NDArray[np.float64]:
+        """(items,) what each loses for what it saves."""
+        nothing_saved = np.full(self.lost.size, np.inf)
+        return np.asarray(np.divide(self.lost, self.saved, out=nothing_saved, where=self.saved > 0))
+
     def efficient_first(self) -> tuple[Step, ...]:
         """By what is lost for what is saved; no step before an earlier one of its group."""
-        rate = np.divide(self.lost, self.saved, out=np.full(self.lost.size, np.inf), where=self.saved > 0)
-        for i, (before, after) in enumerate(pairwise(self.steps), 1):
-            if before.candidate is after.candidate:
-                rate[i] = max(rate[i], rate[i - 1])
+        rate = self.rate
+        for i in self.later():
+            rate[i] = max(rate[i], rate[i - 1])
         return tuple(self.steps[i] for i in np.argsort(rate, kind="stable"))
+
+    def later(self) -> list[int]:
+        """The items that stand behind an earlier step of their group."""
+        return [i for i, (before, after) in enumerate(pairwise(self.steps), 1) if before.place == after.place]
 
 
 def least_loss(way: Way) -> Taken:
@@ -55,17 +64,18 @@ def least_loss(way: Way) -> Taken:
     Raises WrongUse where what groups save does not add up, WorkFailed when no proof is found in time.
     """
     items = _items(way)
-    need = way.cost(()) - way.goal.limit
-    if need <= 0 or way.cost(items.steps) > way.goal.limit:
-        return frozenset(items.steps if need > 0 else ())
+    nothing, everything = way.after(()), way.after(items.steps)
+    need = way.cost(nothing) - way.goal.limit
+    if need <= 0 or way.cost(everything) > way.goal.limit:
+        return everything if need > 0 else nothing
     known = way.along(items.efficient_first()).shortest()
     most = need + TOLERANCE * way.goal.limit  # a goal is met by what lies near it
     if not way.goal.is_met(way.cost(known)):
-        found = (_chosen(items, need, each, _bounds(items)) for each in (most, np.inf))
+        found = (_chosen(way, items, need, each, _bounds(items)) for each in (most, np.inf))
         return next((taken for taken in found if taken is not None), known)
-    taken = np.array([step in known for step in items.steps])
+    taken = np.array([step.level <= known[step.place] for step in items.steps])
     bounds = _settled(items, need, upper=float(items.lost[taken].sum()))
-    return known if (bounds[0] == bounds[1]).all() else _chosen(items, need, most, bounds) or known
+    return known if (bounds[0] == bounds[1]).all() else _chosen(way, items, need, most, bounds) or known
 
 
 def _bounds(items: _Items) -> _Bounds:
@@ -75,12 +85,11 @@ def _bounds(items: _Items) -> _Bounds:
 
 def _items(way: Way) -> _Items:
     """Every step as an item; raises WrongUse unless all groups together save what they save alone."""
-    order = {id(step.candidate): i for i, step in enumerate(way.steps)}
-    steps = sorted(way.steps, key=lambda step: (order[id(step.candidate)], step.level))
-    whole = way.cost(())
-    by_group = [list(own) for _, own in groupby(steps, key=lambda step: id(step.candidate))]
+    steps = sorted(way.steps, key=lambda step: (step.place, step.level))
+    whole = way.cost(way.after(()))
+    by_group = [list(own) for _, own in groupby(steps, key=lambda step: step.place)]
     saved = np.concatenate([_savings(way, own) for own in by_group])
-    if whole - way.cost(steps) != saved.sum():
+    if whole - way.cost(way.after(steps)) != saved.sum():
         raise WrongUse(
             "--scope exact needs groups whose savings add up, and here what one saves depends on others",
             hints=[
@@ -88,26 +97,27 @@ def _items(way: Way) -> _Items:
                 "else: --scope global",
             ],
         )
-    channels = [step.candidate.order[slice(*_between(step))] for step in steps]
-    lost = [step.candidate.scores[own].sum() for step, own in zip(steps, channels, strict=True)]
+    lost = []
+    for step in steps:
+        candidate = way.candidates[step.place]
+        lost.append(candidate.scores[candidate.order[slice(*_between(way, step))]].sum())
     return _Items(tuple(steps), saved, np.array(lost))
 
 
-def _between(step: Step) -> tuple[int, int]:
+def _between(way: Way, step: Step) -> tuple[int, int]:
     """How many channels are gone before the step and after it."""
-    levels = step.candidate.levels
+    levels = way.candidates[step.place].levels
     return int(levels[step.level - 1]), int(levels[step.level])
 
 
 def _savings(way: Way, steps: list[Step]) -> NDArray[np.float64]:
     """(steps,) what each of the steps of one group saves when no other group loses channels."""
-    whole = way.cost(())
-    first, all_ = whole - way.cost(steps[:1]), whole - way.cost(steps)
-    counts = np.array([after - before for before, after in map(_between, steps)])
+    left = [way.cost(way.after(steps[:count])) for count in (0, 1, len(steps))]
+    first, all_ = left[0] - left[1], left[0] - left[2]
+    counts = np.array([after - before for before, after in (_between(way, step) for step in steps)])
     if first * counts.sum() == all_ * counts[0]:  # every channel saves the same
         return np.asarray(counts * (first / counts[0]))
-    left = [whole, *(way.cost(steps[: n + 1]) for n in range(len(steps)))]
-    return -np.diff(left)
+    return -np.diff([way.cost(way.after(steps[:count])) for count in range(len(steps) + 1)])
 
 
 def _settled(items: _Items, need: float, *, upper: float) -> _Bounds:
@@ -116,7 +126,7 @@ def _settled(items: _Items, need: float, *, upper: float) -> _Bounds:
     The relaxed problem, in which the last item may be taken in part, gives a lower bound and a price for what
     is saved. An item whose own loss at that price makes up for the distance is as in the relaxed choice.
     """
-    rate = np.divide(items.lost, items.saved, out=np.full(items.lost.size, np.inf), where=items.saved > 0)
+    rate = items.rate
     order = np.argsort(rate, kind="stable")
     sums = np.cumsum(items.saved[order])
     last = int(np.searchsorted(sums, need))
@@ -127,12 +137,12 @@ def _settled(items: _Items, need: float, *, upper: float) -> _Bounds:
     return np.where(settled & (reduced < 0), 1.0, 0.0), np.where(settled & (reduced > 0), 0.0, 1.0)
 
 
-def _chosen(items: _Items, need: float, most: float, bounds: _Bounds) -> Taken | None:
+def _chosen(way: Way, items: _Items, need: float, most: float, bounds: _Bounds) -> Taken | None:
     """The choice that loses least of those that save from `need` to `most`, None where there is none."""
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import coo_array
 
-    later = [i for i, (a, b) in enumerate(pairwise(items.steps), 1) if a.candidate is b.candidate]
+    later = items.later()
     rows = np.repeat(np.arange(len(later)), 2)
     columns = np.array([[i - 1, i] for i in later], dtype=np.int64).reshape(-1)
     signs = np.tile([1.0, -1.0], len(later))
@@ -155,4 +165,4 @@ def _chosen(items: _Items, need: float, most: float, bounds: _Bounds) -> Taken |
             f"the best choice was not found: {found.message}",
             hints=["--round-to 8 leaves fewer choices", "--scope global needs no search"],
         )
-    return frozenset(step for step, share in zip(items.steps, found.x, strict=True) if share > 0.5)
+    return way.after(step for step, share in zip(items.steps, found.x, strict=True) if share > 0.5)

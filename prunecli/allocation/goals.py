@@ -8,7 +8,7 @@ back, the latest step first, as far as the goal stays met.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -51,7 +51,7 @@ class Goal:
 class Step:
     """One group goes from one level to the next."""
 
-    candidate: Candidate
+    place: int  # of the candidate among all
     level: int  # the one it reaches, from 1
 
 
@@ -63,7 +63,7 @@ def path(graph: ChannelGraph, candidates: Sequence[Candidate], scope: str) -> li
         for place, (each, own) in enumerate(zip(candidates, keys, strict=True))
         for level, (key, tie) in enumerate(zip(own, _rising(each), strict=True), 1)
     ]
-    return [Step(candidate=candidates[place], level=level) for _, _, place, level in sorted(found)]
+    return [Step(place=place, level=level) for _, _, place, level in sorted(found)]
 
 
 def _rising(candidate: Candidate) -> NDArray[np.float64]:
@@ -84,9 +84,9 @@ def _class_shares(graph: ChannelGraph, candidates: Sequence[Candidate]) -> list[
         taken = sum(each.gone for each in members)
         shares = {each.name: np.zeros(len(each.levels) - 1) for each in members}
         for step in path(graph, members, GLOBAL):
-            levels = step.candidate.levels
-            taken += int(levels[step.level] - levels[step.level - 1])
-            shares[step.candidate.name][step.level - 1] = taken / whole
+            each = members[step.place]
+            taken += int(each.levels[step.level] - each.levels[step.level - 1])
+            shares[each.name][step.level - 1] = taken / whole
         found.update(shares)
     return [found[each.name] for each in candidates]
 
@@ -118,7 +118,7 @@ def meet(
 
     `fixed` are channels of other groups, which leave anyway. Where the whole path is too little: all of it.
     """
-    way = Way(graph, goal, path(graph, candidates, scope), fixed)
+    way = Way(graph, goal, candidates, path(graph, candidates, scope), fixed)
     if scope == EXACT:
         from prunecli.allocation.exact import least_loss
 
@@ -126,81 +126,125 @@ def meet(
     return way.counts(way.shortest())
 
 
-Taken: TypeAlias = frozenset[Step]
-"""Steps that are taken; with one of a group all before it."""
+Taken: TypeAlias = tuple[int, ...]
+"""The level that each candidate has reached."""
 
 
 class Way:
     """A path with the cost along it."""
 
     def __init__(
-        self, graph: ChannelGraph, goal: Goal, steps: Sequence[Step], fixed: Mapping[str, Sequence[int]]
+        self,
+        graph: ChannelGraph,
+        goal: Goal,
+        candidates: Sequence[Candidate],
+        steps: Sequence[Step],
+        fixed: Mapping[str, Sequence[int]],
     ) -> None:
-        self.graph, self.goal, self.steps, self.fixed = graph, goal, steps, fixed
+        self.graph, self.goal, self.candidates, self.fixed = graph, goal, candidates, fixed
+        self.steps = steps
         self._costs: dict[Taken, float] = {}
 
     def along(self, steps: Sequence[Step]) -> Way:
         """The same along other steps."""
-        return Way(self.graph, self.goal, steps, self.fixed)
+        return Way(self.graph, self.goal, self.candidates, steps, self.fixed)
 
-    def cost(self, taken: Iterable[Step]) -> float:
-        """What is left after these steps."""
-        key = frozenset(taken)
-        if key not in self._costs:
-            self._costs[key] = self.goal.left(self.graph, self.removed(key))
-        return self._costs[key]
+    def after(self, steps: Iterable[Step]) -> Taken:
+        """How far these steps lead."""
+        levels = [0] * len(self.candidates)
+        for step in steps:
+            levels[step.place] = max(step.level, levels[step.place])
+        return tuple(levels)
 
-    def removed(self, taken: Iterable[Step]) -> dict[str, Sequence[int]]:
-        """The channels that are gone after these steps, the fixed ones among them."""
+    def cost(self, taken: Taken) -> float:
+        """What is left there."""
+        if taken not in self._costs:
+            self._costs[taken] = self.goal.left(self.graph, self.removed(taken))
+        return self._costs[taken]
+
+    def removed(self, taken: Taken) -> dict[str, Sequence[int]]:
+        """The channels that are gone there, the fixed ones among them."""
         found: dict[str, Sequence[int]] = dict(self.fixed)
-        for each, level in self._levels(taken).items():
-            found[each.name] = each.order[: each.levels[level]].tolist()
+        for each, level in zip(self.candidates, taken, strict=True):
+            found.update(each.leaving(int(each.levels[level])))
         return found
 
-    def counts(self, taken: Iterable[Step]) -> Counts:
-        """How many channels of each group are gone after these steps."""
-        return {each.name: int(each.levels[level]) for each, level in self._levels(taken).items()}
-
-    @staticmethod
-    def _levels(taken: Iterable[Step]) -> dict[Candidate, int]:
-        found: dict[Candidate, int] = {}
-        for step in taken:
-            found[step.candidate] = max(step.level, found.get(step.candidate, 0))
-        return found
+    def counts(self, taken: Taken) -> Counts:
+        """How many channels of each group are gone there."""
+        pairs = zip(self.candidates, taken, strict=True)
+        return {each.name: int(each.levels[level]) for each, level in pairs}
 
     def shortest(self) -> Taken:
         """The steps that meet the goal, as early ones as possible."""
-        count = bisect_left(
-            range(len(self.steps)), True, key=lambda n: self.cost(self.steps[:n]) <= self.goal.limit
-        )
-        taken = frozenset(self.steps[:count])
-        if self.cost(taken) > self.goal.limit:
+        taken = self._first(self.steps)
+        if not self._kept(taken):
             return taken
-        best = self._given_back(taken)
-        weighed = len(self._costs)
-        for step in self.steps[count:]:
-            if self.goal.is_met(self.cost(best)) or len(self._costs) - weighed > MOST_ATTEMPTS:
+        best, others = self._given_back(taken), self._others(taken)
+        most = len(self._costs) + MOST_ATTEMPTS
+        while not self.goal.is_met(self.cost(best)) and len(self._costs) < most:
+            other = next(others, None)
+            if other is None:
                 break
-            # One step further in place of some that were nearer: a small one may fill what a large one left.
-            if self._is_next(step, taken):
-                best = max(best, self._given_back(taken | {step}, keep=step), key=self.cost)
+            best = max(best, other, key=self.cost)
         return best
 
-    def _given_back(self, taken: Taken, *, keep: Step | None = None) -> Taken:
-        """As near below the goal as it comes by taking steps back, the latest first."""
-        for step in reversed(self.steps):
-            if self.goal.is_met(self.cost(taken)):
-                break
-            if step in taken and step != keep and not self._has_later(step, taken):
-                without = taken - {step}
-                if self.cost(without) <= self.goal.limit:
-                    taken = without
+    def _kept(self, taken: Taken) -> bool:
+        return self.cost(taken) <= self.goal.limit
+
+    def _first(self, steps: Sequence[Step]) -> Taken:
+        """As few of the steps as keep the limit, or all."""
+        count = bisect_left(range(len(steps)), True, key=lambda n: self._kept(self.after(steps[:n])))
+        return self.after(steps[:count])
+
+    def _others(self, taken: Taken) -> Iterator[Taken]:
+        """Other steps that keep the limit too, where these leave too little."""
+        # A large step left out, in place of which many small ones are taken.
+        for place in self._large_steps(taken):
+            steps = [each for each in self.steps if each.place != place or each.level < taken[place]]
+            found = self._first(steps)
+            if self._kept(found):
+                yield self._given_back(found)
+        # One step further in place of some that were nearer: a small one may fill what a large one left.
+        for place, level in ((each.place, each.level) for each in self.steps):
+            if level == taken[place] + 1:
+                yield self._given_back(_with(taken, place, level), keep=place)
+
+    def _large_steps(self, taken: Taken) -> list[int]:
+        """The candidates whose last step is more than a goal's tolerance, the largest first."""
+        saved = {
+            place: self.cost(_with(taken, place, level - 1)) - self.cost(taken)
+            for place, level in enumerate(taken)
+            if level
+        }
+        large = [place for place, each in saved.items() if each > TOLERANCE * self.goal.limit]
+        return sorted(large, key=lambda place: -saved[place])
+
+    def _given_back(self, taken: Taken, *, keep: int | None = None) -> Taken:
+        """As near below the goal as it comes by taking steps back, the latest first; `keep` stays as it is.
+
+        Of a candidate whose latest step is needed no earlier one can be taken back.
+        """
+        order = [
+            each for each in reversed(self.steps) if each.level <= taken[each.place] and each.place != keep
+        ]
+        while order:
+            # The first count that goes too far: one less can be taken back at once.
+            counts = range(1, len(order) + 1)
+            fitting = bisect_left(counts, True, key=lambda n: not self._kept(_without(taken, order[:n])))
+            taken = _without(taken, order[:fitting])
+            needed = {each.place for each in order[fitting : fitting + 1]}
+            order = [each for each in order[fitting + 1 :] if each.place not in needed]
         return taken
 
-    @staticmethod
-    def _is_next(step: Step, taken: Taken) -> bool:
-        return step.level == 1 or replace(step, level=step.level - 1) in taken
 
-    @staticmethod
-    def _has_later(step: Step, taken: Taken) -> bool:
-        return replace(step, level=step.level + 1) in taken
+def _without(taken: Taken, steps: Iterable[Step]) -> Taken:
+    """Before these steps, the latest of each candidate first."""
+    levels = list(taken)
+    for step in steps:
+        levels[step.place] = step.level - 1
+    return tuple(levels)
+
+
+def _with(taken: Taken, place: int, level: int) -> Taken:
+    """The same with one candidate at another level."""
+    return (*taken[:place], level, *taken[place + 1 :])

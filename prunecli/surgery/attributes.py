@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from prunecli.graph.channel_graph import ChannelGraph
-from prunecli.graph.labels import kept_count
+from prunecli.graph.labels import kept_count, removed_positions
 from prunecli.graph.layers import CONVOLUTIONS, TRANSPOSED
 from prunecli.graph.recurrent import GATES
 from prunecli.graph.tracing import TensorRef
@@ -27,7 +27,7 @@ def size_attributes(
     graph: ChannelGraph, cut: nn.Module, marked: NDArray[np.bool_]
 ) -> Iterator[AttributeChange]:
     """What changes in the attributes of `cut`, whose tensors are cut already but whose attributes are not."""
-    groups = dict(_convolution_groups(graph, marked))
+    groups = {**dict(_convolution_groups(graph, marked)), **dict(_heads(graph, marked))}
     yield from _norms_without_tensors(graph, marked)
     for path, module in cut.named_modules():
         for name, after in _sizes(module, groups.get(path)).items():
@@ -65,6 +65,15 @@ def _convolution_groups(graph: ChannelGraph, marked: NDArray[np.bool_]) -> Itera
                 yield trace.path_of(operation), kept_count(literal.axis, marked)
 
 
+def _heads(graph: ChannelGraph, marked: NDArray[np.bool_]) -> Iterator[tuple[str, int]]:
+    """Module path of an attention → heads of which something stays."""
+    for path, module in graph.model.named_modules():
+        axis = graph.origins.get((f"{path}.in_proj_weight".lstrip("."), 0))
+        if axis is not None and isinstance(module, nn.MultiheadAttention):
+            kept = ~removed_positions(axis, marked)
+            yield path, int(kept.reshape(3, module.num_heads, -1).any(axis=(0, 2)).sum())
+
+
 def _sizes(module: nn.Module, groups: int | None) -> Sizes:
     """The attributes of a standard module as its tensors have them; nothing for other modules."""
     for kinds, rule in RULES:
@@ -86,13 +95,15 @@ def _group_norm(module: Any, shape: tuple[int, ...], groups: int | None) -> Size
     return {"num_channels": shape[0], "num_groups": module.num_groups if groups is None else groups}
 
 
-def _attention(module: Any, shape: tuple[int, ...], _: int | None) -> Sizes:
+def _attention(module: Any, shape: tuple[int, ...], heads: int | None) -> Sizes:
     rows, width = shape  # query, key and value one after the other, each heads × head_dim rows
+    count = module.num_heads if heads is None else heads
     return {
         "embed_dim": width,
         "kdim": width,
         "vdim": width,
-        "num_heads": rows // 3 // module.head_dim,
+        "num_heads": count,
+        "head_dim": rows // 3 // count,
     }
 
 

@@ -13,22 +13,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from prunecli.allocation.bounds import Bounds, produced_by, protected_by
-from prunecli.allocation.choosing import GroupScores, within_bounds
+from prunecli.allocation.candidates import Candidate
+from prunecli.allocation.choosing import candidates_of
 from prunecli.allocation.scales import Curve
 from prunecli.checkpoints import check_output, write_whole
 from prunecli.documents import as_json, complete
 from prunecli.errors import GateNotMet, InputRefused, Interrupted, WrongUse
 from prunecli.graph.costs_left import macs_left
 from prunecli.graph.groups import ChannelGroup
+from prunecli.graph.links import links_of
 from prunecli.interruption import finishing_steps, requested
 from prunecli.progress import Progress, silent
 from prunecli.scoring.group_scores import score_groups
-from prunecli.scoring.ranking import removal_order, removed_count
+from prunecli.scoring.ranking import removed_count
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.planning import make_plan
 from prunecli.training.batches import Batches, floating_dtype
@@ -84,8 +84,11 @@ def sensitivity(
     command line was asked to stop.
     """
     scorer = open_scorer(opening, (criterion,), calibration=calibration, seed=seed, progress=progress)
-    protected = protected_by(scorer.graph, Bounds(residual=residual, protect=tuple(protect)))
-    groups = [group for group in scorer.graph.prunable if group.name not in protected]
+    bounds = Bounds(residual=residual, protect=tuple(protect))
+    protected = protected_by(scorer.graph, bounds)
+    following = {name for link in links_of(scorer.graph) for name in link.followers}
+    staying = {*protected, *following}
+    groups = [group for group in scorer.graph.prunable if group.name not in staying]
     if not groups:
         raise GateNotMet("no group can be pruned", hints=list(protected.values()))
     images = scorer.held_out()
@@ -102,7 +105,7 @@ def sensitivity(
     known = _known(save, origin, force=force)
     device, dtype = scorer.device, floating_dtype(scorer.opened.model)
     batches = images.batches(scorer.calibration.batch_size, device=device, dtype=dtype)
-    measuring = Measuring(scorer, batches, bounds=Bounds(min_channels=1), ratios=sorted(ratios))
+    measuring = Measuring(scorer, batches, bounds=bounds, ratios=sorted(ratios))
     with memory_in_words(batches.batch_size), finishing_steps():
         return measuring.result(groups, origin=origin, known=known, save=save)
 
@@ -178,7 +181,7 @@ class Measuring:
     ) -> SensitivityResult:
         """Measure the groups that are not known, one by one, each kept as soon as it is."""
         missing = [group for group in groups if group.name not in known]
-        scores = self._scores(missing)
+        candidates, whole = self._candidates() if missing else ({}, {})
         told = f"{len(groups) - len(missing)} of {len(groups)} groups were known from {save}"
         result = SensitivityResult(
             origin=origin,
@@ -188,7 +191,7 @@ class Measuring:
             notes=(*self.scorer.notes, *([told] if known else [])),
         )
         for number, group in enumerate(missing, 1):
-            row = self._row(group, scores[group.name])
+            row = self._row(group, candidates.get(group.name) or whole[group.name])
             result = replace(result, groups=[*result.groups, row])
             result = replace(result, output=_kept(result, save))
             self.scorer.progress(COMMAND, number, len(missing), {})
@@ -196,18 +199,16 @@ class Measuring:
                 raise _stopped(number, len(missing), save)
         return result
 
-    def _scores(self, groups: Sequence[ChannelGroup]) -> GroupScores:
-        if not groups:
-            return {}
-        found = self.scorer.score()
-        return score_groups(groups, self.scorer.graph.layers, found, self.scorer.criteria[0])
+    def _candidates(self) -> tuple[dict[str, Candidate], dict[str, str]]:
+        """By name the groups that may lose channels, and the reasons why others may not."""
+        graph = self.scorer.graph
+        scores = score_groups(graph.prunable, graph.layers, self.scorer.score(), self.scorer.criteria[0])
+        found, whole = candidates_of(graph, scores, self.bounds)
+        return {each.name: each for each in found}, whole
 
-    def _row(self, group: ChannelGroup, scores: NDArray[np.float64] | None) -> dict[str, Any]:
+    def _row(self, group: ChannelGroup, found: Candidate | str) -> dict[str, Any]:
         """One group: its points, or the reason why there are none."""
-        points: list[dict[str, Any]] = []
-        reason = "the criterion is not available for its layers"
-        if scores is not None:
-            points, reason = self._points(group, [int(channel) for channel in removal_order(scores)])
+        points, reason = ([], found) if isinstance(found, str) else self._points(found)
         return {
             "name": group.name,
             "channels": group.channels,
@@ -216,17 +217,17 @@ class Measuring:
             "reason": reason or None,
         }
 
-    def _points(self, group: ChannelGroup, order: Sequence[int]) -> tuple[list[dict[str, Any]], str]:
+    def _points(self, candidate: Candidate) -> tuple[list[dict[str, Any]], str]:
         """The group at every ratio at which a channel leaves that had not left before."""
-        graph, points = self.scorer.graph, list[dict[str, Any]]()
+        graph, points, name = self.scorer.graph, list[dict[str, Any]](), candidate.name
         whole = macs_left(graph, {})
         for ratio in self.ratios:
-            count, _ = within_bounds(removed_count(ratio, units=group.channels), group.channels, self.bounds)
+            count, _ = candidate.bounded(removed_count(ratio, units=candidate.channels))
             if not count or (points and points[-1]["removed"] == count):
                 continue
-            planned = make_plan(graph, {group.name: order[:count]})
+            planned = make_plan(graph, candidate.leaving(count))
             if planned.protected:
-                return [], planned.protected[group.name]
+                return [], planned.protected.get(name) or next(iter(planned.protected.values()))
             cut = carry_out(planned.plan, copy.deepcopy(self.whole))
             macs = macs_left(graph, planned.plan.removed) / whole
             points.append({"ratio": ratio, "removed": count, "macs": macs, **self._figures(cut)})

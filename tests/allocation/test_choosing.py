@@ -6,8 +6,8 @@ import networks
 import numpy as np
 import pytest
 
-from prunecli.allocation.bounds import Bounds
-from prunecli.allocation.choosing import allocate, within_bounds
+from prunecli.allocation.bounds import Bounds, within_bounds
+from prunecli.allocation.choosing import allocate
 from prunecli.errors import WrongUse
 from prunecli.graph.channel_graph import build_graph
 

@@ -46,12 +46,12 @@ def test_the_size_is_that_of_the_file(tmp_path):
 
 def test_what_cannot_be_met_is_said_with_the_nearest_and_not_written(tmp_path):
     path = tmp_path / "small.safetensors"
-    result = prune(Opening(), target="params=0.5", round_to=16, output=str(path))
+    result = prune(Opening(), target="params=0.5", round_to=32, output=str(path))
     assert isinstance(result.gate, GateNotMet)
     assert not path.exists()
     assert not result.document()["target"]["met"]
     nearest = result.gate.hints[0].rpartition("--target ")[2]
-    again = prune(Opening(), target=nearest, round_to=16, output=str(path))
+    again = prune(Opening(), target=nearest, round_to=32, output=str(path))
     assert again.gate is None
     assert again.document()["after"]["params"] == result.document()["after"]["params"]
 

@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from prunecli.allocation.bounds import Bounds, ratio_of
-from prunecli.allocation.choosing import GroupScores, within_bounds
+from prunecli.allocation.bounds import Bounds, ratio_of, within_bounds
+from prunecli.allocation.choosing import GroupScores
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.costs_left import macs_left
 from prunecli.graph.groups import ChannelGroup

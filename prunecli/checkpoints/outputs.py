@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from prunecli.checkpoints.sweeping import lock_of, sweep_stale
 from prunecli.checkpoints.wording import shown
 from prunecli.errors import WorkFailed, WrongUse
 
@@ -19,6 +20,8 @@ STREAM = "-"
 
 def check_output(path: str | Path, *, inputs: Sequence[str | Path] = (), force: bool = False) -> None:
     """Say now what would keep a result from being written to `path` at the end.
+
+    What killed runs left in its folder is cleared away first.
 
     `inputs` are files that are read for it and must stay. `-`, standard output, is always possible.
     Raises WrongUse for a missing folder, a folder, device, pipe or socket, an input (also by another name,
@@ -32,6 +35,7 @@ def check_output(path: str | Path, *, inputs: Sequence[str | Path] = (), force: 
         raise WrongUse("the output has no name", hints=["give one: -o small.safetensors"])
     try:
         _check_folder(name)
+        sweep_stale(target_of(name).parent)  # it may put a file back that a killed run had moved
         status = _status(name)
         if status is not None:
             _check_existing(name, status, inputs=inputs, force=force)
@@ -111,7 +115,7 @@ def hold_output(path: str | Path) -> Iterator[None]:
         yield
         return
     target = target_of(path)
-    lock = target.with_name(f".{target.name[:200]}.lock")
+    lock = lock_of(target)
     descriptor = _taken(lock, target)
     try:
         yield

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import os
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from prunecli.checkpoints.document import KEY, dump
-from prunecli.checkpoints.header import Header
-from prunecli.checkpoints.safetensors import load_safetensors
+from prunecli.checkpoints.files import fill
+from prunecli.checkpoints.safetensors_form import Outline, Stretch, bytes_of, header_of, in_order, read_back
 from prunecli.checkpoints.soundness import dense_tensors
-from prunecli.checkpoints.source import open_source
-from prunecli.checkpoints.wording import shown
 from prunecli.checkpoints.writing import Written, write_whole
 from prunecli.errors import InputRefused, WorkFailed
 
 STREAM = "<stdout>"
-_HEADER_ROOM = 1 << 20
+# Larger pieces leave the processor's cache between the checksum and the comparison.
+_COMPARED_BYTES = 1 << 20
 
 
 def write_checkpoint(
@@ -40,37 +37,74 @@ def write_checkpoint(
     then a flush; BrokenPipeError is the caller's. Types are kept; tensors that share memory are each
     written in full. Raises WorkFailed for what cannot be written, WrongUse as `check_output` does.
     """
-    metadata = {"format": "pt", KEY: dump(document)}
-    made = _writable(tensors)
+    meant = _Meant.of(_writable(tensors), {"format": "pt", KEY: dump(document)})
     if not isinstance(path, (str, Path)):
-        return _write_stream(path, made, metadata)
-    size = sum(tensor.numel() * tensor.element_size() for tensor in made.values())
+        return _write_stream(path, meant)
     return write_whole(
         path,
-        lambda temporary: _write_file(temporary, made, metadata),
-        verify=lambda temporary: _compare(temporary, made, metadata),
-        expected_bytes=size + len(metadata[KEY]) + _HEADER_ROOM,
+        lambda temporary: fill(temporary, meant.pieces()),
+        measure=lambda temporary: read_back(temporary, meant.header, meant.stretches()),
+        expected_bytes=meant.size,
         force=force,
     )
 
 
+def fill_with_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
+    """Make the file at `path` one that holds `tensors` and `metadata`, and compare it with them bit for bit.
+
+    For files that get their name from somebody else. Raises WorkFailed where a bit differs, OSError where
+    the disk does not take it.
+    """
+    meant = _Meant.of(tensors, metadata)
+    fill(path, meant.pieces())
+    read_back(path, meant.header, meant.stretches())
+
+
+@dataclass(frozen=True, eq=False)
+class _Meant:
+    """A file as it shall be: its header, and its tensors in their order."""
+
+    header: bytes
+    tensors: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> _Meant:
+        outlines = {name: Outline.of(tensor) for name, tensor in tensors.items()}
+        order = in_order(outlines)
+        return cls(header_of(order, outlines, metadata), {name: tensors[name] for name in order})
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self.header) + sum(Outline.of(tensor).bytes for tensor in self.tensors.values())
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """The file's bytes."""
+        yield self.header
+        for tensor in self.tensors.values():
+            yield bytes_of(tensor, tensor.dtype)
+
+    def stretches(self) -> Iterator[Stretch]:
+        """What lies behind the header, to be compared with the tensors."""
+        for name, tensor in self.tensors.items():
+            view = bytes_of(tensor, tensor.dtype)
+            for start in range(0, len(view), _COMPARED_BYTES):
+                piece = view[start : start + _COMPARED_BYTES]
+                yield Stretch(name, len(piece), partial(_same, piece))
+
+
+def _same(piece: memoryview, found: bytearray) -> bool:
+    return found == piece  # in this order: a memoryview would compare number by number
+
+
 def _writable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, contiguous, and no two in the same memory."""
+    """The tensors, each dense and in memory of the CPU."""
     if not tensors:
         raise WorkFailed("there are no tensors to write")
     try:
-        plain = dense_tensors("the result", {name: _at_hand(tensor) for name, tensor in tensors.items()})
+        return dense_tensors("the result", {name: _at_hand(tensor) for name, tensor in tensors.items()})
     except InputRefused as error:
         raise WorkFailed(error.message, hints=error.hints) from error
-    made: dict[str, Tensor] = {}
-    memory: set[int] = set()
-    for name, tensor in plain.items():
-        own = tensor
-        if own.numel() and own.untyped_storage().data_ptr() in memory:
-            own = own.clone()
-        memory.add(own.untyped_storage().data_ptr())
-        made[name] = own
-    return made
 
 
 def _at_hand(tensor: Tensor) -> Tensor:
@@ -80,95 +114,17 @@ def _at_hand(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
 
 
-def _write_file(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
+def _write_stream(stream: BinaryIO, meant: _Meant) -> Written:
+    digest = hashlib.sha256()
     try:
-        if _is_utf8(path):
-            save_file(tensors, path, metadata=metadata)
-            with path.open("r+b") as file:
-                _put_header_in_order(file)
-        else:  # the library takes no other paths
-            path.write_bytes(_serialised(tensors, metadata))
-    except SafetensorError as error:
-        raise WorkFailed(
-            f"the checkpoint could not be written: {shown(error)}",
-            hints=["nothing was left behind; a file that was there before is as it was"],
-        ) from error
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        os.fspath(path).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _serialised(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    from safetensors.torch import save
-
-    stream = io.BytesIO(save(tensors, metadata=metadata))
-    _put_header_in_order(stream)
-    return stream.getvalue()
-
-
-def _put_header_in_order(file: IO[bytes]) -> None:
-    """Sort the metadata in place: the library has another order in every process, and so other bytes."""
-    size = int.from_bytes(file.read(8), "little")
-    header = json.loads(file.read(size))
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    if len(text) <= size:  # spelled another way than here, it keeps the library's order
-        file.seek(8)
-        file.write(text.ljust(size))
-
-
-def _compare(path: Path, meant: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Raise WorkFailed unless the file holds just these tensors, bit for bit, and this metadata."""
-    try:
-        with closing(open_source(path)) as source:
-            found, header = load_safetensors(source)
-    except InputRefused as error:
-        raise WorkFailed(f"the written checkpoint does not read back: {error.message}") from error
-    wrong = _first_difference(found, header, meant, metadata)
-    if wrong is not None:
-        raise WorkFailed(
-            f"the written checkpoint is not what was meant: {wrong}",
-            hints=["the disk or the memory may be failing; nothing was left behind"],
-        )
-
-
-def _first_difference(
-    found: Mapping[str, Tensor], header: Header, meant: Mapping[str, Tensor], metadata: Mapping[str, str]
-) -> str | None:
-    if header.metadata != metadata:
-        return "its metadata differs"
-    if found.keys() != meant.keys():
-        return "it holds other tensors"
-    for name, tensor in meant.items():
-        if not _same_bits(found[name], tensor):
-            return f"{shown(name)} differs"
-    return None
-
-
-def _same_bits(a: Tensor, b: Tensor) -> bool:
-    """Whether two contiguous tensors have type, shape and bytes in common (NaN equals NaN here)."""
-    if a.dtype != b.dtype or a.shape != b.shape:
-        return False
-    return torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8))
-
-
-def _write_stream(stream: BinaryIO, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Written:
-    content = _serialised(tensors, metadata)
-    view = memoryview(content)
-    try:
-        while view:
-            view = view[stream.write(view) or 0 :]
+        for piece in meant.pieces():
+            digest.update(piece)
+            view = memoryview(piece)
+            while view:
+                view = view[stream.write(view) or 0 :]
         stream.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         raise WorkFailed(f"standard output could not be written: {error.strerror}") from error
-    return Written(STREAM, len(content), hashlib.sha256(content).hexdigest())
+    return Written(STREAM, meant.size, digest.hexdigest())

@@ -8,26 +8,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
-import secrets
-import shutil
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from prunecli.checkpoints.files import Files
+from prunecli.checkpoints.exchanging import take_name
+from prunecli.checkpoints.files import Files, current, fill
 from prunecli.checkpoints.outputs import check_output, target_of
+from prunecli.checkpoints.sweeping import temporary_name
 from prunecli.checkpoints.wording import shown
 from prunecli.errors import PrunecliError, WorkFailed
 
 _CHUNK_BYTES = 1 << 20
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-_STALE = re.compile(r"\.prunecli-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{8}(\..*)?", re.DOTALL)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-# File systems without hard links (FAT, some network shares) answer with one of these.
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 @dataclass(frozen=True)
@@ -44,23 +38,20 @@ def write_whole(
     write: Callable[[Path], None],
     *,
     force: bool = False,
-    verify: Callable[[Path], None] | None = None,
     measure: Callable[[Path], tuple[int, str]] | None = None,
     expected_bytes: int = 0,
-    files: Files | None = None,
 ) -> Written:
     """Let `write` fill a temporary file beside `path`, then give it that name.
 
-    `verify` looks at the finished file and raises when it is not right; a caller that reads it all for that
-    gives `measure` instead, which says size and sha256 as well. `expected_bytes` must be free on the disk.
+    `measure` reads the finished file, raises when it is not what was meant, and says its size and sha256; a
+    caller that knows nothing of the content leaves it out. `expected_bytes` must be free on the disk.
     A new file gets the mode 0666 less the umask, a replaced one keeps its own; a link's target is replaced,
     not the link. Raises WrongUse as `check_output` does, WorkFailed when the disk is full or anything else
     fails; then no temporary file is left and an old file is untouched.
     """
     check_output(path, force=force)
-    place = files or Files()
+    place = current()
     target = target_of(path)
-    sweep_stale(target.parent)
     temporary = target.with_name(temporary_name(suffix=target.suffix[:40]))
     try:
         _check_room(target, expected_bytes, place)
@@ -68,11 +59,8 @@ def write_whole(
         write(temporary)
         place.set_mode(temporary, old_mode(target, new_mode))
         place.sync(temporary)
-        if verify is not None:
-            verify(temporary)
         size, digest = (measure or measured)(temporary)
         final = _rename(temporary, target, place, force=force)
-        place.sync(target.parent)
     except PrunecliError:
         raise
     except OSError as error:
@@ -80,6 +68,7 @@ def write_whole(
     finally:
         with suppress(OSError):
             temporary.unlink()
+    settle(target.parent, path)
     if final != target:
         raise WorkFailed(
             f"{shown(path)} appeared while the work went on, and was not replaced",
@@ -88,9 +77,29 @@ def write_whole(
     return Written(os.fspath(path), size, digest)
 
 
-def temporary_name(*, suffix: str = "") -> str:
-    """A name of this process's own, which `sweep_stale` knows; some exporters look at the suffix."""
-    return f".prunecli-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+def write_data(path: str | Path, data: bytes, *, force: bool = False) -> Written:
+    """Write `data` to `path` as `write_whole` does, read back."""
+
+    def same(temporary: Path) -> tuple[int, str]:
+        found = measured(temporary)
+        if found != (len(data), hashlib.sha256(data).hexdigest()):
+            raise WorkFailed(f"{shown(path)} was read back with other bytes than were written")
+        return found
+
+    return write_whole(
+        path, lambda temporary: fill(temporary, [data]), measure=same, expected_bytes=len(data), force=force
+    )
+
+
+def settle(folder: Path, path: str | Path) -> None:
+    """Let the new names in `folder` reach the disk; raises WorkFailed where it does not say that they did."""
+    try:
+        current().sync(folder)
+    except OSError as error:
+        raise WorkFailed(
+            f"{shown(path)} was written, but its folder could not be synced: {_reason(error)}",
+            hints=["the file is whole; it may be gone after a power cut"],
+        ) from error
 
 
 def _check_room(target: Path, expected: int, place: Files) -> None:
@@ -113,10 +122,11 @@ def old_mode(target: Path, new_mode: int) -> int:
 def measured(path: Path) -> tuple[int, str]:
     """Size and sha256 of a file."""
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
+    place, buffer = current(), bytearray(_CHUNK_BYTES)
+    with path.open("rb", buffering=0) as file:
+        while count := place.read(file, buffer):
+            digest.update(memoryview(buffer)[:count])
+            size += count
     return size, digest.hexdigest()
 
 
@@ -127,60 +137,19 @@ def _rename(temporary: Path, target: Path, place: Files, *, force: bool) -> Path
         return target
     beside = target.with_name(f"{target.stem[:200]}.{os.getpid()}{target.suffix[:40]}")
     for name in (target, beside):
-        try:
-            place.add(temporary, name)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            if name.exists():
-                continue
-            place.replace(temporary, name)
-        return name
+        with suppress(FileExistsError):
+            take_name(temporary, name, place)
+            return name
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-
-
-def put(made: Path, target: Path, place: Files) -> None:
-    """Give a file the name `target`, which nothing may have; also where there are no hard links."""
-    try:
-        place.add(made, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS or target.exists():
-            raise
-        place.replace(made, target)
 
 
 def failed(path: str | Path, error: OSError) -> WorkFailed:
     """What is said when `path` could not be written."""
-    reason = error.strerror or type(error).__name__
     hints = ["nothing was left behind; a file that was there before is as it was"]
     if error.errno in _FULL:
         hints.insert(0, "free some room, or choose another disk with -o")
-    return WorkFailed(f"{shown(path)} could not be written: {reason}", hints=hints)
+    return WorkFailed(f"{shown(path)} could not be written: {_reason(error)}", hints=hints)
 
 
-def sweep_stale(folder: Path) -> int:
-    """Remove temporary files and folders of this machine's runs that no longer live; how many there were."""
-    count = 0
-    with suppress(OSError):
-        for entry in list(os.scandir(folder)):
-            found = _STALE.fullmatch(entry.name)
-            if found and found["host"] == _HOST and not _lives(int(found["pid"])):
-                with suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        shutil.rmtree(entry.path)
-                    else:
-                        Path(entry.path).unlink()
-                    count += 1
-    return count
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__

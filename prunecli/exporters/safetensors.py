@@ -27,40 +27,29 @@ def export_safetensors(model: nn.Module, path: Path, task: ExportTask) -> Export
     back is not what was written.
     """
     import safetensors
+    from safetensors.torch import load
 
-    write_tensors(model.state_dict(), path)
-    return ExportCheck(f"safetensors {safetensors.__version__}", 0.0, 0.0, equivalent=True)
-
-
-def write_tensors(given: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors under their names and read them back; raises WorkFailed where a bit differs."""
-    from safetensors.torch import load_file, save_file
-
-    tensors = _separate(given)
-    save_file(tensors, path, metadata={"format": "pt"})
-    found = load_file(path)
+    tensors = model.state_dict()
+    write_tensors(tensors, path)
+    found = load(path.read_bytes())  # by the library, whose own opening takes no path that is not UTF-8
     if found.keys() != tensors.keys():
         raise WorkFailed("the safetensors file does not hold the tensors that were written")
     changed = [name for name, tensor in tensors.items() if not _same_bits(tensor, found[name])]
     if changed:
         raise WorkFailed(f"{changed[0]} was read back from the safetensors file with other values")
+    return ExportCheck(f"safetensors {safetensors.__version__}", 0.0, 0.0, equivalent=True)
 
 
-def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, none sharing memory with another: the format knows no aliases."""
-    separate: dict[str, Tensor] = {}
-    taken: set[int] = set()
-    for name, tensor in tensors.items():
-        whole = tensor.detach().cpu().contiguous()
-        place = whole.untyped_storage().data_ptr()
-        separate[name] = whole.clone() if place in taken else whole
-        taken.add(place)
-    return separate
+def write_tensors(given: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors under their names and read them back; raises WorkFailed where a bit differs."""
+    from prunecli.checkpoints.saving import fill_with_tensors
+
+    fill_with_tensors(path, given, metadata={"format": "pt"})
 
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:
     import torch
 
     # As bytes, so that NaN equals itself and −0 does not equal 0.
-    same_kind = a.dtype == b.dtype and a.shape == b.shape
-    return same_kind and torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8))
+    one, other = (each.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for each in (a, b))
+    return a.dtype == b.dtype and a.shape == b.shape and torch.equal(one, other)

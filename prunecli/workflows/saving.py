@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from prunecli.checkpoints import check_output, hold_output, write_checkpoint
-from prunecli.checkpoints.streamed_saving import Outline, outlined_bytes
+from prunecli.checkpoints.safetensors_form import Outline
+from prunecli.checkpoints.streamed_saving import outlined_bytes
 from prunecli.graph.meta import meta_copy
 from prunecli.processes import is_main
 from prunecli.surgery.cutting import carry_out

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prunecli.checkpoints.streamed_saving import Outline, write_streamed
+from prunecli.checkpoints.safetensors_form import Outline
+from prunecli.checkpoints.streamed_saving import write_streamed
 from prunecli.errors import WrongUse
 from prunecli.graph.layers import Layer
 from prunecli.strategies.contract import PruningOutcome

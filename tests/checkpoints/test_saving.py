@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prunecli.checkpoints import saving
+from prunecli.checkpoints.mapping import DTYPES
 from prunecli.checkpoints.reading import read_checkpoint
-from prunecli.checkpoints.saving import write_checkpoint
+from prunecli.checkpoints.saving import fill_with_tensors, write_checkpoint
 from prunecli.errors import WorkFailed, WrongUse
 
 DOCUMENT = {"architecture": {"name": "cifar/resnet20", "arguments": {}}, "input_shape": [3, 32, 32]}
@@ -128,17 +129,56 @@ def test_an_existing_file_needs_force(tmp_path, weights):
 
 
 def test_a_file_that_does_not_hold_what_was_meant_is_not_kept(tmp_path, weights, monkeypatch):
-    real = saving._write_file
+    real = saving.fill
 
-    def one_bit_off(path, tensors, metadata):
-        real(path, tensors, metadata)
-        content = bytearray(path.read_bytes())
-        content[-1] ^= 1
-        path.write_bytes(content)
+    def bit_off(content, place):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        return changed
 
-    monkeypatch.setattr(saving, "_write_file", one_bit_off)
-    with pytest.raises(WorkFailed, match="is not what was meant"):
-        write_checkpoint(tmp_path / "a.safetensors", weights, DOCUMENT)
+    def data_of(content):
+        return 8 + int.from_bytes(content[:8], "little")
+
+    changes = {
+        "bn1.num_batches_tracked differs": lambda content: bit_off(content, data_of(content)),
+        "linear.bias differs": lambda content: bit_off(content, -1),
+        "its header differs": lambda content: content.replace(b"resnet20", b"resnet56"),
+        "1 bytes behind its last tensor": lambda content: content + b"x",
+        "is cut off": lambda content: content[:-1],
+    }
+    for what, change in changes.items():
+        monkeypatch.setattr(saving, "fill", lambda path, pieces: real(path, [change(b"".join(pieces))]))  # noqa: B023
+        with pytest.raises(WorkFailed, match=what):
+            write_checkpoint(tmp_path / "a.safetensors", weights, DOCUMENT)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bytes_are_those_of_the_library(tmp_path):
+    import safetensors.torch
+
+    tensors = {
+        f'{word} {number} ä"\\\n': (torch.rand(number, 3) * 9).to(dtype)
+        for number in range(3)
+        for word, dtype in DTYPES.items()
+    }
+    # Two entries of metadata have no order in the library; one has.
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    fill_with_tensors(ours, tensors, metadata={"format": "pt"})
+    safetensors.torch.save_file(tensors, theirs, metadata={"format": "pt"})
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("tensors", "what"),
+    [
+        ({"__metadata__": torch.ones(1)}, "cannot hold the tensor __metadata__"),
+        ({"a": torch.ones(1, dtype=torch.complex64)}, "complex64"),
+        ({"a\udcff": torch.ones(1)}, "no UTF-8"),
+    ],
+)
+def test_what_the_form_cannot_hold_is_said(tmp_path, tensors, what):
+    with pytest.raises(WorkFailed, match=what):
+        fill_with_tensors(tmp_path / "a", tensors, metadata={})
     assert list(tmp_path.iterdir()) == []
 
 

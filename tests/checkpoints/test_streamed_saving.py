@@ -7,7 +7,8 @@ import torch
 
 from prunecli.checkpoints import write_checkpoint
 from prunecli.checkpoints.mapping import DTYPES
-from prunecli.checkpoints.streamed_saving import Outline, write_streamed
+from prunecli.checkpoints.safetensors_form import Outline
+from prunecli.checkpoints.streamed_saving import write_streamed
 from prunecli.errors import WorkFailed
 
 DOCUMENT = {"history": [{"command": "prune", "source_sha256": "ab"}]}

@@ -11,34 +11,16 @@ import sys
 import time
 
 import pytest
+from failing_files import Counted, FailsAt, standing_in
 
-from prunecli.checkpoints.files import Files
-from prunecli.checkpoints.writing import sweep_stale, write_whole
+from prunecli.checkpoints.files import fill
+from prunecli.checkpoints.sweeping import sweep_stale
+from prunecli.checkpoints.writing import write_whole
 from prunecli.errors import WorkFailed, WrongUse
 
 
 def filler(content):
-    return lambda path: path.write_bytes(content) and None
-
-
-class FailsAt(Files):
-    """The real file system, but for its N-th call."""
-
-    def __init__(self, number, code=errno.EIO):
-        self.number, self.code, self.calls = number, code, []
-
-    def __getattribute__(self, name):
-        found = super().__getattribute__(name)
-        if name.startswith("_") or name not in vars(Files):
-            return found
-
-        def call(*arguments):
-            self.calls.append(name)
-            if len(self.calls) == self.number:
-                raise OSError(self.code, os.strerror(self.code))
-            return found(*arguments)
-
-        return call
+    return lambda path: fill(path, [content])
 
 
 def test_a_new_file_gets_the_umasks_mode_and_an_old_one_keeps_its_own(tmp_path):
@@ -65,29 +47,23 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path):
     assert (tmp_path / "real" / "a.bin").read_bytes() == b"new"
 
 
-@pytest.mark.parametrize("force", [True, False])
-@pytest.mark.parametrize("number", range(1, 8))
-def test_whatever_call_fails_the_old_file_stays_and_nothing_is_left(tmp_path, number, force):
-    target = tmp_path / "a.bin"
-    if force:
-        target.write_bytes(b"old")
-    files = FailsAt(number)
-    try:
-        write_whole(target, filler(b"new"), force=force, files=files)
-    except WorkFailed as error:
-        assert error.exit_code == 4
-        assert "could not be written: Input/output error" in error.message
-    else:
-        assert number > len(files.calls)
-    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    renamed = files.calls.count("sync") == 2
-    assert left == ({"a.bin": b"new"} if renamed else {"a.bin": b"old"} if force else {})
-
-
 def test_the_calls_are_made_in_the_order_that_survives_a_power_cut(tmp_path):
-    files = FailsAt(0)
-    write_whole(tmp_path / "a.bin", filler(b"new"), force=True, files=files)
-    assert files.calls == ["free_bytes", "create", "set_mode", "sync", "replace", "sync"]
+    files = Counted()
+    with standing_in(files):
+        write_whole(tmp_path / "a.bin", filler(b"new"), force=True)
+        assert files.calls == [
+            *("free_bytes", "create", "open", "write", "set_mode", "sync", "read", "read", "replace", "sync")
+        ]
+        files.calls.clear()
+        write_whole(tmp_path / "b.bin", filler(b"new"))
+        assert files.calls[-3:] == ["link", "remove", "sync"]
+
+
+def test_a_folder_that_cannot_be_synced_is_told_as_what_it_is(tmp_path):
+    with standing_in(FailsAt(10, errno.EIO)), pytest.raises(WorkFailed, match="was written, but") as error:
+        write_whole(tmp_path / "a.bin", filler(b"new"), force=True)
+    assert error.value.hints == ("the file is whole; it may be gone after a power cut",)
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
 
 
 def test_a_writer_or_a_check_that_fails_leaves_nothing(tmp_path):
@@ -101,13 +77,13 @@ def test_a_writer_or_a_check_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_whole(tmp_path / "a.bin", half)
     with pytest.raises(WorkFailed, match="not equal"):
-        write_whole(tmp_path / "a.bin", filler(b"new"), verify=no)
+        write_whole(tmp_path / "a.bin", filler(b"new"), measure=no)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_said_in_words(tmp_path):
-    with pytest.raises(WorkFailed, match="No space left") as error:
-        write_whole(tmp_path / "a.bin", filler(b"new"), files=FailsAt(4, errno.ENOSPC))
+    with standing_in(FailsAt(4, errno.ENOSPC)), pytest.raises(WorkFailed, match="No space left") as error:
+        write_whole(tmp_path / "a.bin", filler(b"new"))
     assert "free some room" in error.value.hints[0]
     with pytest.raises(WorkFailed, match="not enough room") as error:
         write_whole(tmp_path / "a.bin", filler(b"new"), expected_bytes=1 << 60)
@@ -143,9 +119,9 @@ def test_without_force_a_file_that_appears_meanwhile_is_kept_and_so_is_the_resul
 
 
 def test_a_disk_without_hard_links_is_written_by_renaming(tmp_path):
-    files = FailsAt(5, errno.EPERM)
-    write_whole(tmp_path / "a.bin", filler(b"new"), files=files)
-    assert files.calls[4:] == ["add", "replace", "sync"]
+    with standing_in(FailsAt(9, errno.EPERM)) as files:
+        write_whole(tmp_path / "a.bin", filler(b"new"))
+    assert files.calls[8:] == ["link", "replace", "sync"]
     assert (tmp_path / "a.bin").read_bytes() == b"new"
 
 

@@ -6,41 +6,13 @@ import hashlib
 import os
 
 import pytest
+from failing_files import Counted, standing_in
 
-from prunecli.checkpoints.files import Files
-from prunecli.checkpoints.writing import sweep_stale, temporary_name
+from prunecli.checkpoints.sweeping import sweep_stale, temporary_name
 from prunecli.checkpoints.writing_sets import check_folder, write_folder, write_set
 from prunecli.errors import WorkFailed, WrongUse
 
 HOLDING = ("weights", "config")
-
-
-class Failing(Files):
-    """The real file system whose N-th change fails."""
-
-    def __init__(self, number):
-        self.left = number
-
-    def _fail(self):
-        self.left -= 1
-        if self.left == 0:
-            raise OSError(5, "Input/output error")
-
-    def sync(self, path):
-        self._fail()
-        super().sync(path)
-
-    def set_mode(self, path, mode):
-        self._fail()
-        super().set_mode(path, mode)
-
-    def replace(self, source, target):
-        self._fail()
-        super().replace(source, target)
-
-    def add(self, source, target):
-        self._fail()
-        super().add(source, target)
 
 
 def beside(path):
@@ -108,23 +80,6 @@ def test_a_file_that_nobody_spoke_of_is_refused(tmp_path):
     assert contents(tmp_path) == {}
 
 
-@pytest.mark.parametrize("old", [False, True])
-def test_a_set_is_whole_or_as_before_when_any_call_fails(tmp_path, old):
-    path = tmp_path / "net"
-    before = {}
-    if old:
-        write_set(path, both("old"), beside=beside)
-        before = contents(tmp_path)
-    calls = 6 + 2 * old + 1  # modes and syncs of two files, their names, the old names, the folder
-    for number in range(1, calls):
-        with pytest.raises(WorkFailed, match="Input/output"):
-            write_set(path, both("new"), beside=beside, force=old, files=Failing(number))
-        assert contents(tmp_path) == before
-    with pytest.raises(WorkFailed):
-        write_set(path, both("new"), beside=beside, force=old, files=Failing(calls))
-    assert contents(tmp_path) == {"net": "main new", "net.data": "data new"}
-
-
 def test_a_folder_is_replaced_only_with_force_and_only_when_it_is_one_of_ours(tmp_path):
     path = tmp_path / "made"
 
@@ -148,23 +103,6 @@ def test_a_folder_is_replaced_only_with_force_and_only_when_it_is_one_of_ours(tm
         check_folder(tmp_path / "none" / "made", holding=HOLDING)
 
 
-def test_a_folder_is_whole_or_as_before_when_any_call_fails(tmp_path):
-    path = tmp_path / "made"
-    write_folder(path, lambda folder: (folder / "weights").write_text("old"), holding=HOLDING)
-
-    def replaced(number):
-        def write(folder):
-            (folder / "weights").write_text("new")
-
-        with pytest.raises(WorkFailed, match="Input/output"):
-            write_folder(path, write, holding=HOLDING, force=True, files=Failing(number))
-        return contents(tmp_path)
-
-    # mode and sync of the file, sync of the folder, the old name, the new name; then the folder around it
-    assert [replaced(number) for number in range(1, 6)] == [{"made/weights": "old"}] * 5
-    assert replaced(6) == {"made/weights": "new"}
-
-
 def test_a_folder_that_a_killed_run_left_is_swept(tmp_path):
     name = temporary_name().replace(f"-{os.getpid()}-", "-4194000-")
     (tmp_path / name).mkdir()
@@ -175,19 +113,20 @@ def test_a_folder_that_a_killed_run_left_is_swept(tmp_path):
 
 
 def test_the_main_file_leaves_first_and_comes_last(tmp_path):
-    class Noting(Files):
-        def __init__(self):
-            self.moves = []
-
-        def replace(self, source, target):
-            self.moves.append(("away", source.name))
-            super().replace(source, target)
-
-        def add(self, source, target):
-            self.moves.append(("here", target.name))
-            super().add(source, target)
-
-    noted, path = Noting(), tmp_path / "net"
+    path = tmp_path / "net"
     write_set(path, both("old"), beside=beside)
-    write_set(path, both("new"), beside=beside, force=True, files=noted)
-    assert noted.moves == [("away", "net"), ("away", "net.data"), ("here", "net.data"), ("here", "net")]
+    with standing_in(Counted()) as noted:
+        write_set(path, both("new"), beside=beside, force=True)
+    moves = [each for each in noted.moves if each[0] in {"replace", "link"}]
+    assert moves == [
+        *(("replace", ".old-net"), ("replace", ".old-net.data"), ("link", "net.data"), ("link", "net"))
+    ]
+
+
+def test_a_folder_changes_places_with_the_old_one_in_one_step(tmp_path):
+    path = tmp_path / "made"
+    write_folder(path, lambda folder: (folder / "weights").write_text("old"), holding=HOLDING)
+    with standing_in(Counted()) as noted:
+        write_folder(path, lambda folder: (folder / "weights").write_text("new"), holding=HOLDING, force=True)
+    assert [name for name in noted.calls if name in {"exchange", "replace", "link"}] == ["exchange"]
+    assert contents(tmp_path) == {"made/weights": "new"}

@@ -32,19 +32,29 @@ Left: TypeAlias = Callable[[ChannelGraph, Mapping[str, Sequence[int]]], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """At most `limit` of the cost may remain; `before` there was. `left` gives the cost without channels."""
+    """At most `limit` of the cost may remain; `before` there was. `left` gives the cost without channels.
+
+    `shifts` are groups that in the end go so many levels further than the way leads, or stay so many back.
+    """
 
     before: float
     limit: float
     left: Left = field(repr=False)
+    shifts: Mapping[str, int] = field(default_factory=dict)
 
     def at(self, share: float) -> Goal:
         """The goal when a share (0 to 1) of the way has been gone."""
-        return replace(self, limit=self.before - float(share) * (self.before - self.limit))
+        limit = self.before - float(share) * (self.before - self.limit)
+        return replace(self, limit=limit, shifts=self.shifts if share == 1 else {})
 
     def is_met(self, cost: float) -> bool:
         """Whether a cost is below the limit and near it."""
-        return self.limit * (1 - TOLERANCE) <= cost <= self.limit
+        return is_near(cost, self.limit)
+
+
+def is_near(cost: float, limit: float) -> bool:
+    """Whether a cost is below a limit and within the tolerance."""
+    return limit * (1 - TOLERANCE) <= cost <= limit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +132,8 @@ def meet(
     if scope == EXACT:
         from prunecli.allocation.exact import least_loss
 
-        return way.counts(least_loss(way))
-    return way.counts(way.shortest())
+        return way.counts(way.shifted(least_loss(way)))
+    return way.counts(way.shifted(way.shortest()))
 
 
 Taken: TypeAlias = tuple[int, ...]
@@ -173,6 +183,14 @@ class Way:
         """How many channels of each group are gone there."""
         pairs = zip(self.candidates, taken, strict=True)
         return {each.name: int(each.levels[level]) for each, level in pairs}
+
+    def shifted(self, taken: Taken) -> Taken:
+        """The same with the shifts of the goal, as far as there are levels."""
+        shifts = self.goal.shifts
+        pairs = zip(self.candidates, taken, strict=True)
+        return tuple(
+            min(max(0, level + shifts.get(each.name, 0)), len(each.levels) - 1) for each, level in pairs
+        )
 
     def shortest(self) -> Taken:
         """The steps that meet the goal, as early ones as possible."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prunecli.allocation.choosing import Allocation
-from prunecli.allocation.goals import TOLERANCE, Goal
+from prunecli.allocation.goals import TOLERANCE, Goal, is_near
 from prunecli.allocation.targets import WORDS, Target
 from prunecli.errors import GateNotMet
 from prunecli.surgery.plan import Plan
@@ -22,6 +22,7 @@ from prunecli.workflows.gauges import Gauge
 MOST_ROUNDS = 12
 SINGLING_OUT = 4  # rounds in which not all blamed groups are left out at once
 FORETELLINGS = 6
+REFINEMENTS = 4  # moves of single groups towards a target that is measured
 ALONG = tuple(
     part / 16 for part in (8, 4, 12, 6, 10, 2, 14, 7, 9, 5, 11, 3, 13, 1, 15)
 )  # of a stretch, the middle first
@@ -29,6 +30,9 @@ LEAST_STEP = 0.02  # of what there was; a goal moves by so much where measuring 
 
 Choose = Callable[[Goal, Mapping[str, str]], Allocation]
 """The channels that leave for a goal, when groups (name → reason) are left out."""
+
+MakePlan = Callable[[Mapping[str, tuple[int, ...]]], Planned]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,7 @@ class Aim:
 
     def is_met(self, cost: float) -> bool:
         """Whether a cost is within the limit and near it."""
-        return self.limit * (1 - TOLERANCE) <= cost <= self.limit
+        return is_near(cost, self.limit)
 
     def gate(self, cost: float) -> GateNotMet | None:
         """The gate that a cost misses, with the nearest that can be had."""
@@ -109,8 +113,8 @@ def take_aim(
     gauge: Gauge,
     *,
     choose: Choose,
-    plan: Callable[[Mapping[str, tuple[int, ...]]], Planned],
-    tell: Callable[[str], None],
+    plan: MakePlan,
+    tell: Tell,
 ) -> Aim:
     """Find the goal whose plan meets the target, or comes nearest to it; `tell` hears of every step there.
 
@@ -157,7 +161,60 @@ def take_aim(
         goal = further
     if best is None:
         raise GateNotMet("nothing could be pruned", hints=list(unfollowed.values()))
+    return best if gauge.foretell is None else _refined(best, choose=choose, plan=plan, tell=tell)
+
+
+def _refined(best: Aim, *, choose: Choose, plan: MakePlan, tell: Tell) -> Aim:
+    """Groups given back a level or gone one further, by what is foretold of each; what is measured decides.
+
+    A move that was too much is tried again by half.
+    """
+    part = 1.0
+    for _ in range(REFINEMENTS):
+        if best.is_met(best.reached):
+            break
+        goal = _shifted(best, part, choose)
+        if goal is None:
+            break
+        planned = plan(choose(goal, best.unfollowed).removed)
+        if planned.protected:
+            break
+        reached = best.gauge.of_plan(planned.plan)
+        found = replace(best, goal=goal, planned=planned, reached=reached)
+        tell(f"{reached / best.gauge.before:.4f} of the {WORDS[best.target.kind]} would remain, looking on")
+        if _nearness(found) > _nearness(best):
+            best = found
+        else:
+            part /= 2
     return best
+
+
+def _shifted(aim: Aim, part: float, choose: Choose) -> Goal | None:
+    """The goal with groups shifted by a level, the largest effects first, to go `part` of the way that lacks.
+
+    None where no shift is small enough.
+    """
+    foretell, goal = aim.gauge.foretell, aim.goal
+    assert foretell is not None
+    removed = choose(goal, aim.unfollowed).removed
+    base = foretell(removed)
+    lacking = part * (aim.limit * (1 - TOLERANCE / 2) - aim.reached) * base / aim.reached
+    slack = TOLERANCE / 4 * base
+    level = -1 if lacking > 0 else 1  # a level back makes it slower
+    effects: dict[str, float] = {}
+    for name in removed:
+        moved = {**goal.shifts, name: goal.shifts.get(name, 0) + level}
+        other = choose(replace(goal, shifts=moved), aim.unfollowed).removed
+        if _widths(other) != _widths(removed):
+            effects[name] = foretell(other) - base
+    shifts, left = dict(goal.shifts), lacking
+    for name, effect in sorted(effects.items(), key=lambda pair: -abs(pair[1])):
+        if effect * lacking > 0 and abs(effect) <= abs(left) + slack:
+            shifts[name] = shifts.get(name, 0) + level
+            left -= effect
+            if left * lacking <= 0:
+                break
+    return None if shifts == goal.shifts else replace(goal, shifts=shifts)
 
 
 def _blamed(protected: Mapping[str, str], *, patient: bool) -> Mapping[str, str]:

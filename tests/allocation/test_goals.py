@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import networks
 import numpy as np
@@ -169,3 +170,15 @@ def test_the_exact_scope_loses_least(seed):
     lost = sum(scores[name][list(channels)].sum() for name, channels in found.removed.items())
     assert lost == pytest.approx(best)
     assert macs_left(graph, found.removed) <= wanted.limit
+
+
+def test_shifts_move_single_groups_at_the_end_of_the_way_only():
+    wanted = goal(WIDE, 0.5)
+    plain = allocate(WIDE, scores_of(WIDE), goal=wanted).removed
+    shifted = replace(wanted, shifts={"stem": -2, "inner.0": 3})
+    moved = allocate(WIDE, scores_of(WIDE), goal=shifted).removed
+    assert len(moved["stem"]) == len(plain["stem"]) - 2
+    assert len(moved["inner.0"]) == len(plain["inner.0"]) + 3
+    assert allocate(WIDE, scores_of(WIDE), goal=shifted.at(0.5)) == allocate(
+        WIDE, scores_of(WIDE), goal=wanted.at(0.5)
+    )

@@ -163,6 +163,30 @@ def test_the_nearest_below_is_kept():
     assert "latency=0.5601" in found.gate(found.reached).hints[0]
 
 
+def test_single_groups_are_moved_where_a_measured_cost_comes_in_large_steps():
+    def choose(goal, left_out):
+        taken = {"wide": 5, "narrow": 42} if goal.limit < 65 else {"wide": 3, "narrow": 10}
+        shifted = {name: range(count + goal.shifts.get(name, 0)) for name, count in taken.items()}
+        return Allocation({name: tuple(channels) for name, channels in shifted.items()}, {}, {})
+
+    def seconds(gone):
+        return 100.0 - 5 * len(gone["wide"]) - 0.5 * len(gone["narrow"])
+
+    gauge = Gauge(
+        before=100.0,
+        left=lambda graph, gone: 0.0,
+        of_plan=lambda plan: 0.98 * seconds(plan.removed),  # a little faster than foretold
+        counted=False,
+        foretell=seconds,
+    )
+    target = Target("latency", Fraction("0.6"), True, "latency=0.6")
+    found = take_aim(target, gauge, choose=choose, plan=plan_of, tell=lambda line: None)
+    assert 59.4 <= found.reached <= 60
+    assert found.goal.shifts == {"wide": -1, "narrow": -4}
+    assert choose(found.goal, {}).removed == found.planned.plan.removed
+    assert found.goal.at(0.5).shifts == {}
+
+
 def searched(points, accuracy_of, before=90.0):
     tried = []
 

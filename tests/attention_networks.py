@@ -115,6 +115,25 @@ class ShiftedWindows(RelativePosition):
         return self.linear((x + y).mean((1, 2)))
 
 
+class WidthOverHeads(SeparateAttention):
+    """A head is as wide as what is read over their number, whatever the layers make; eight heads."""
+
+    def __init__(self, embed=32):
+        super().__init__(embed)
+        self.heads = 8
+
+    def forward(self, x):
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        n, tokens, channels = x.shape
+        q, k, v = (
+            part(x).reshape(n, tokens, self.heads, channels // self.heads).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
+        )
+        weights = (q @ k.transpose(-2, -1) * (channels // self.heads) ** -0.5).softmax(-1)
+        x = x + self.project((weights @ v).transpose(1, 2).reshape(n, tokens, channels))
+        return self.linear(x.mean(1))
+
+
 class Encoder(nn.Module):
     """PyTorch's own attention modules and MLPs, one block for each number of heads, on one stream."""
 

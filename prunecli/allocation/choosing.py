@@ -15,7 +15,7 @@ from prunecli.allocation.counting import LOCAL, count_of, counts_at
 from prunecli.allocation.goals import Goal, meet
 from prunecli.allocation.scales import DEFAULT_SCALE, Curve, on_one_scale
 from prunecli.graph.channel_graph import ChannelGraph
-from prunecli.graph.links import links_of
+from prunecli.surgery.linking import links_of
 
 GroupScores = Mapping[str, NDArray[np.float64] | None]
 

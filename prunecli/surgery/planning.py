@@ -49,28 +49,51 @@ def make_plan(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> Plan
     Groups whose channels turn out to depend on a number that cannot be followed are left out and named.
     Raises WorkFailed when no trial runs through.
     """
-    chosen = {name: tuple(sorted(channels)) for name, channels in removed.items() if channels}
+    chosen = _chosen(removed)
     protected: dict[str, str] = {}
-    changes: dict[tuple[str, str], AttributeChange] = {}
-    followed: list[Axis] = []  # what the changed attributes count
     for _ in range(MAX_TRIALS):
-        marked = graph.marked(chosen)
+        found = _tried(graph, chosen)
+        if isinstance(found, Planned):
+            return replace(found, protected=protected)
+        guilty = _guilty(graph, chosen, found)
+        if not guilty:
+            raise WorkFailed(f"the cut network does not run: {found.mismatch.reason}")
+        for name in guilty:
+            protected[name] = found.mismatch.reason
+            del chosen[name]
+    raise WorkFailed("the cut network does not run after many trials")
+
+
+def runs_without(graph: ChannelGraph, removed: Mapping[str, Iterable[int]]) -> bool:
+    """Whether a plan for all of these channels (indices per group name) runs, none left out."""
+    return isinstance(_tried(graph, _chosen(removed)), Planned)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stuck:
+    """A number that cannot be followed, and what the attributes count that were changed before."""
+
+    mismatch: Mismatch
+    followed: Sequence[Axis]
+
+
+def _chosen(removed: Mapping[str, Iterable[int]]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(sorted(channels)) for name, channels in removed.items() if channels}
+
+
+def _tried(graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]]) -> Planned | _Stuck:
+    """The plan for just these channels, its numbers followed one by one as far as they can be."""
+    changes: dict[tuple[str, str], AttributeChange] = {}
+    followed: list[Axis] = []
+    marked = graph.marked(chosen)
+    for _ in range(MAX_TRIALS):
         plan, cut = _draft(graph, chosen, marked, changes)
         mismatch = try_out(graph, cut, marked)
         if not isinstance(mismatch, Mismatch):
-            found = bool(changes or mismatch)
-            return Planned(replace(plan, scalings=mismatch), protected, found=found)
-        if _follow(graph, mismatch, marked, changes):
-            followed += mismatch.axes
-            continue
-        guilty = _guilty(graph, chosen, mismatch, followed)
-        if not guilty:
-            raise WorkFailed(f"the cut network does not run: {mismatch.reason}")
-        for name in guilty:
-            protected[name] = mismatch.reason
-            del chosen[name]
-        changes.clear()
-        followed.clear()
+            return Planned(replace(plan, scalings=mismatch), {}, found=bool(changes or mismatch))
+        if not _follow(graph, mismatch, marked, changes):
+            return _Stuck(mismatch, followed)
+        followed += mismatch.axes
     raise WorkFailed("the cut network does not run after many trials")
 
 
@@ -111,7 +134,7 @@ def plan_part(graph: ChannelGraph, whole: Planned, removed: Mapping[str, Iterabl
     """
     if whole.found or whole.protected:
         return make_plan(graph, removed)
-    chosen = {name: tuple(sorted(channels)) for name, channels in removed.items() if channels}
+    chosen = _chosen(removed)
     return Planned(_draft(graph, chosen, graph.marked(chosen), {})[0], {})
 
 
@@ -164,15 +187,14 @@ def _draft(
     return plan, carry_out(replace(plan, cuts=()), cut)
 
 
-def _guilty(
-    graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]], mismatch: Mismatch, followed: list[Axis]
-) -> list[str]:
+def _guilty(graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]], stuck: _Stuck) -> list[str]:
     """The chosen groups nearest to a mismatch.
 
     Those on its axes, else those that its operation meets, else those that its callers read, else those that
     changed attributes count, else those with a tensor in a module that called it, the innermost first.
     """
-    for axes in (*surroundings(graph, mismatch), followed):
+    mismatch = stuck.mismatch
+    for axes in (*surroundings(graph, mismatch), stuck.followed):
         found = _touching(graph, chosen, axes)
         if found:
             return found

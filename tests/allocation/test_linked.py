@@ -7,7 +7,8 @@ import copy
 import networks
 import numpy as np
 import pytest
-from attention_networks import Encoder
+from attention_networks import Encoder, WidthOverHeads
+from torch import nn
 
 from prunecli.allocation.bounds import Bounds
 from prunecli.allocation.choosing import allocate
@@ -80,10 +81,18 @@ def test_a_goal_counts_what_follows_and_is_met_by_a_plan_that_runs(scope, share)
     assert planned.plan.removed == found.removed
 
 
-@pytest.mark.parametrize("heads", [(8, 16), (2,), (4, 8)])
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: Encoder(32, heads=(8, 16)),
+        lambda: Encoder(32, heads=(2,)),
+        lambda: Encoder(32, heads=(4, 8)),
+        WidthOverHeads,
+    ],
+)
 @pytest.mark.parametrize("ratio", [0.3, 0.6])
-def test_the_cut_network_is_the_masked_original(heads, ratio):
-    model = networks.randomised(Encoder(32, heads=heads))
+def test_the_cut_network_is_the_masked_original(network, ratio):
+    model = networks.randomised(network())
     graph = build_graph(model, SHAPE)
     allocation = allocate(graph, scores_of(graph), ratio=ratio)
     planned = make_plan(graph, allocation.removed)
@@ -91,4 +100,8 @@ def test_the_cut_network_is_the_masked_original(heads, ratio):
     assert "embed" in allocation.removed
     cut = carry_out(planned.plan, copy.deepcopy(model))
     assert verify(graph, model, cut, planned.plan.removed, scalings=planned.plan.scalings).equivalent
-    assert cut.attention[0].head_dim * cut.attention[0].num_heads == cut.attention[0].embed_dim
+    assert all(
+        each.head_dim * each.num_heads == each.embed_dim
+        for each in cut.modules()
+        if isinstance(each, nn.MultiheadAttention)
+    )

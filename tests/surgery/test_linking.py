@@ -1,12 +1,13 @@
-"""What `nn.MultiheadAttention` reads and what is inside shrink together, in whole heads or whole widths."""
+"""What an attention reads and what is inside shrink together where its forward divides one by the other."""
 
 from __future__ import annotations
 
 import networks
-from attention_networks import Encoder, SeparateAttention
+import pytest
+from attention_networks import Encoder, ScaledDotProduct, SeparateAttention, WidthOverHeads
 
 from prunecli.graph.channel_graph import build_graph
-from prunecli.graph.links import Link, links_of
+from prunecli.surgery.linking import Link, links_of
 
 SHAPE = (3, 8, 8)
 
@@ -28,5 +29,10 @@ def test_blocks_of_different_heads_lose_what_fits_all():
     assert link.followers == {"attention.0": 1, "attention.1": 2}
 
 
-def test_attention_with_layers_of_its_own_is_free():
-    assert links_of(build_graph(SeparateAttention(), SHAPE)) == ()
+@pytest.mark.parametrize("network", [SeparateAttention, ScaledDotProduct])
+def test_attention_whose_heads_have_a_width_of_their_own_is_free(network):
+    assert links_of(build_graph(network(embed=32), SHAPE)) == ()
+
+
+def test_a_forward_that_divides_the_width_by_the_heads_is_found_out():
+    assert links_of(build_graph(WidthOverHeads(), SHAPE)) == (Link("embed", 4, {"query": 1}),)

@@ -9,9 +9,10 @@ def main() -> int:
     """Run the command line of this process; returns its exit code."""
     try:
         from prunecli.cli.run import run
-    except KeyboardInterrupt:
+
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:  # before signals are minded
         return 130
-    return run(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ class Counted(Files):
         self.calls: list[str] = []
         self.moves: list[tuple[str, str]] = []
 
+    def sync(self, path: Path) -> None:
+        """Not waited for: what counts here is when it is asked for."""
+
     def before(self, name: str, arguments: tuple[Any, ...]) -> None:
         """A call is about to be made."""
-
-    def after(self) -> None:
-        """A call was made."""
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
@@ -35,9 +36,7 @@ class Counted(Files):
             paths = [each.name for each in arguments if isinstance(each, Path)]
             self.moves.append((name, paths[-1] if paths else ""))
             self.before(name, arguments)
-            result = found(*arguments)
-            self.after()
-            return result
+            return found(*arguments)
 
         return call
 
@@ -56,20 +55,24 @@ class FailsAt(Counted):
 
 
 class CrashesAt(Counted):
-    """The process ends right before (`number` odd) or right after the call `(number + 1) // 2`."""
+    """The process ends before the call `number` (from 1); half of a write is done by then."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
 
     def before(self, name: str, arguments: tuple[Any, ...]) -> None:
-        if 2 * len(self.calls) - 1 == self.number:
+        if len(self.calls) == self.number:
             _half_written(name, arguments)
             os._exit(CRASHED)
 
-    def after(self) -> None:
-        if 2 * len(self.calls) == self.number:
-            os._exit(CRASHED)
+
+class RemovesItsFolder(Files):
+    """Somebody removes the folder of the output while it is about to be written."""
+
+    def create(self, path: Path) -> int:
+        shutil.rmtree(path.parent)
+        return super().create(path)
 
 
 def _half_written(name: str, arguments: tuple[Any, ...]) -> None:
@@ -90,6 +93,3 @@ def in_a_child(work: Callable[[], object], files: Files | None = None) -> int:
         code = 0
     finally:
         os._exit(code)
-
-
-__all__ = ["CRASHED", "Counted", "CrashesAt", "FailsAt", "in_a_child", "standing_in"]

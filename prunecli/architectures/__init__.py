@@ -14,12 +14,14 @@ from prunecli.architectures.providers.contract import PROVIDERS, Provider, provi
 
 if TYPE_CHECKING:
     from prunecli.architectures.construction import build, example_input
+    from prunecli.architectures.described import build_described
     from prunecli.architectures.factory import from_factory
     from prunecli.architectures.identification import Identification, identify
 
 _WITH_TORCH = {
     "Identification": "identification",
     "build": "construction",
+    "build_described": "described",
     "example_input": "construction",
     "from_factory": "factory",
     "identify": "identification",
@@ -31,6 +33,7 @@ __all__ = [
     "Identification",
     "Provider",
     "build",
+    "build_described",
     "example_input",
     "from_factory",
     "identify",

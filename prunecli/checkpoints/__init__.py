@@ -10,12 +10,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prunecli.checkpoints.outputs import check_output, hold_output, target_of
+    from prunecli.checkpoints.outputs import check_output, hold_output, refuse_twice, target_of
     from prunecli.checkpoints.reading import Checkpoint, read_checkpoint
     from prunecli.checkpoints.samples import default_sample, sample_models
     from prunecli.checkpoints.saving import write_checkpoint
     from prunecli.checkpoints.wording import shown
-    from prunecli.checkpoints.writing import Written, write_whole
+    from prunecli.checkpoints.writing import Written, write_data, write_whole
     from prunecli.checkpoints.writing_sets import check_folder, write_folder, write_set
 
 __all__ = [
@@ -26,10 +26,12 @@ __all__ = [
     "default_sample",
     "hold_output",
     "read_checkpoint",
+    "refuse_twice",
     "sample_models",
     "shown",
     "target_of",
     "write_checkpoint",
+    "write_data",
     "write_folder",
     "write_set",
     "write_whole",
@@ -43,10 +45,12 @@ _HOMES = {
     "default_sample": "samples",
     "hold_output": "outputs",
     "read_checkpoint": "reading",
+    "refuse_twice": "outputs",
     "sample_models": "samples",
     "shown": "wording",
     "target_of": "outputs",
     "write_checkpoint": "saving",
+    "write_data": "writing",
     "write_folder": "writing_sets",
     "write_set": "writing_sets",
     "write_whole": "writing",

@@ -8,6 +8,7 @@ is ever imported or run, and where it disagrees with the tensors the tensors are
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ MAX_CHARACTERS = 16 << 20
 _MOST_OBJECTS = 500_000
 _MOST_AXES = 8
 _LONGEST_AXIS = 1 << 20
+_LARGEST_NUMBER = 1e30  # JSON's 1e999 is infinite, and 10**400 no float
+_MOST_NUMBERS = 1 << 26  # 8192 x 8192 pixels; a larger input is the user's to ask for
 
 
 def dump(document: Mapping[str, Any]) -> str:
@@ -83,7 +86,8 @@ def _is_architecture(value: object) -> bool:
 def _is_shape(value: object) -> bool:
     if not isinstance(value, list) or not 1 <= len(value) <= _MOST_AXES:
         return False
-    return all(type(size) is int and 1 <= size <= _LONGEST_AXIS for size in value)
+    plain = all(type(size) is int and 1 <= size <= _LONGEST_AXIS for size in value)
+    return plain and math.prod(value) <= _MOST_NUMBERS
 
 
 def _is_normalisation(value: object) -> bool:
@@ -93,15 +97,17 @@ def _is_normalisation(value: object) -> bool:
 
 
 def _are_numbers(value: object) -> bool:
-    return isinstance(value, list) and all(type(number) in (int, float) for number in value)
+    return isinstance(value, list) and all(
+        type(number) in (int, float) and abs(number) < _LARGEST_NUMBER for number in value
+    )
 
 
 def _is_object_or_nothing(value: object) -> bool:
     return value is None or isinstance(value, dict)
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, list)
+def _is_history(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(step, dict) for step in value)
 
 
 RULES: tuple[Rule, ...] = (
@@ -111,7 +117,7 @@ RULES: tuple[Rule, ...] = (
     Rule("plan", "an object", _is_object_or_nothing),
     Rule("normalisation", "an object with the lists mean and std", _is_normalisation),
     Rule("normalization", "an object with the lists mean and std", _is_normalisation),
-    Rule("history", "a list", _is_list),
+    Rule("history", "a list of objects", lambda value: value is None or _is_history(value)),
 )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from prunecli.checkpoints.unfolding import Unfolding, UnfoldingError
 
 MAX_OPCODES = 1_000_000
+MAX_GLOBALS = 10_000  # a pickler names each once and recalls it
 
 # module and name as the opcode holds them, separated by a space; Python 2 wrote __builtin__
 _ALLOWED = frozenset(
@@ -178,6 +179,8 @@ def scan_pickle(data: bytes, *, start: int = 0) -> Scan:
             if spelled is None:
                 texts.follow(name, argument)
             else:
+                if len(found) >= MAX_GLOBALS:
+                    raise BrokenPickleError(f"names more than {MAX_GLOBALS:,} globals")
                 found.append(Named(spelled, position or 0, texts.last[-1] if texts.last else None))
                 texts.follow(name, None)
     except UnfoldingError as error:

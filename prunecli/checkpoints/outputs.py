@@ -7,7 +7,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,6 +42,21 @@ def check_output(path: str | Path, *, inputs: Sequence[str | Path] = (), force: 
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
         raise WrongUse(f"{shown(name)} cannot be written: {reason}") from error
+
+
+def refuse_twice(outputs: Iterable[str | Path | None]) -> None:
+    """Raise WrongUse where two results are to be written to one file; None and `-` are no files."""
+    seen: set[Path] = set()
+    for output in outputs:
+        if output is None or os.fspath(output) == STREAM:
+            continue
+        target = target_of(output)
+        if target in seen:
+            raise WrongUse(
+                f"two results cannot both be written to {shown(output)}",
+                hints=["name two files"],
+            )
+        seen.add(target)
 
 
 def target_of(path: str | Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ from prunecli.checkpoints.pickles import load_pickled
 from prunecli.checkpoints.safetensors import load_safetensors
 from prunecli.checkpoints.sharded import load_shards
 from prunecli.checkpoints.sniff import SAFETENSORS, SHARD_INDEX
-from prunecli.checkpoints.soundness import dense_tensors, refuse_nonfinite
+from prunecli.checkpoints.soundness import dense_tensors, nonfinite, refuse_nonfinite
 from prunecli.checkpoints.source import Source, open_source
 from prunecli.checkpoints.wording import counted, listed, shown
 from prunecli.errors import InputRefused
@@ -76,7 +76,8 @@ def read_checkpoint(
     """Read a checkpoint from a path or a binary stream.
 
     `ema` takes averaged weights where the file has both. `trust_pickle` is the file's own sha256 and lets a
-    pickle run that holds more than weights. `allow_nonfinite` admits NaN and infinity.
+    pickle run that holds more than weights. `allow_nonfinite` admits NaN and infinity,
+    with a note for each tensor.
 
     Raises InputRefused when the file is missing, no checkpoint, damaged, unsafe, ambiguous or holds tensors
     that cannot be worked on; WrongUse when `trust_pickle` is no sha256; WorkFailed when memory runs out.
@@ -88,7 +89,9 @@ def read_checkpoint(
     checkpoint = pruned(name, content) if own else found(name, content, ema=ema)
     if not allow_nonfinite:
         refuse_nonfinite(name, checkpoint.tensors)
-    return checkpoint
+        return checkpoint
+    notes = [f"{shown(tensor)} holds {fault}" for tensor, fault in nonfinite(checkpoint.tensors).items()]
+    return replace(checkpoint, notes=(*checkpoint.notes, *notes))
 
 
 def _content(source: Source, trust_pickle: str | None) -> Content:

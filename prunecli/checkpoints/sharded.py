@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from torch import Tensor
 
-from prunecli.checkpoints.header import MAX_TENSORS, Header, strict_json
+from prunecli.checkpoints.header import Header, strict_json
 from prunecli.checkpoints.safetensors import load_safetensors
 from prunecli.checkpoints.sniff import SAFETENSORS
 from prunecli.checkpoints.source import Source, open_source
@@ -18,6 +18,7 @@ from prunecli.checkpoints.wording import counted, listed, shown
 from prunecli.errors import InputRefused
 
 MAX_INDEX_BYTES = 32 << 20
+MAX_INDEXED = 100_000  # tensors over all shards
 
 Load = Callable[[Source], tuple[dict[str, Tensor], Header]]
 """How the tensors of an open safetensors file are had, in the file's order, with its header."""
@@ -91,7 +92,7 @@ def shard_places(source: Source) -> dict[str, str]:
         what = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise InputRefused(f"{source.name} is no index of shards: it {what}") from error
     places = parsed.get("weight_map") if isinstance(parsed, dict) else None
-    if not isinstance(places, dict) or not places or len(places) > MAX_TENSORS:
+    if not isinstance(places, dict) or not places or len(places) > MAX_INDEXED:
         raise InputRefused(f"{source.name} is no index of shards: it has no weight_map")
     for shard in {str(place): place for place in places.values()}.values():
         _check_name(source, shard)
@@ -100,11 +101,15 @@ def shard_places(source: Source) -> dict[str, str]:
 
 def _check_name(source: Source, shard: object) -> None:
     plain = (
-        isinstance(shard, str) and PurePath(shard).name == shard and "\\" not in shard and "\x00" not in shard
+        isinstance(shard, str)
+        and shard != ""
+        and PurePath(shard).name == shard
+        and "\\" not in shard
+        and "\x00" not in shard
     )
     if not plain:
         raise InputRefused(
-            f"{source.name} names the shard {shown(shard)}, which is not a file beside it",
+            f"{source.name} names the shard {shown(shard) or 'of no name'}, which is not a file beside it",
             hints=["shards lie in the folder of their index and are named without a path"],
         )
     if not str(shard).endswith(".safetensors"):

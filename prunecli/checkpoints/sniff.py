@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -23,6 +24,7 @@ TORCH_LEGACY = "torch legacy"
 SHARD_INDEX = "shard index"
 
 _LEGACY_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number 0x1950A86A20F9469CFC6C, pickled
+_JSON_START = re.compile(rb"\s*[{\[]\s*([\"{}\[\]0-9tfn-]|$)")  # `[model]` begins a TOML file
 _VALID = "valid: .safetensors, what torch.save wrote (.pt .pth .th .tar .bin .ckpt), or a *.index.json"
 _AGAIN = "download it again, or look at the address it came from"
 
@@ -61,6 +63,7 @@ FOREIGN: tuple[Signature, ...] = (
     Signature("a JPEG image", _starts(b"\xff\xd8\xff")),
     Signature("a PNG image", _starts(b"\x89PNG\r\n\x1a\n")),
     Signature("a GIF image", _starts(b"GIF87a", b"GIF89a")),
+    Signature("a WebP image", lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP"),
     Signature("a PDF document", _starts(b"%PDF-")),
     Signature(
         "an HDF5 file (Keras, TensorFlow)",
@@ -82,6 +85,7 @@ FOREIGN: tuple[Signature, ...] = (
     Signature("an empty zip archive", _starts(b"PK\x05\x06")),
     Signature("a program (ELF)", _starts(b"\x7fELF")),
     Signature("a script", _starts(b"#!")),
+    Signature("an SQLite data base", _starts(b"SQLite format 3\x00")),
     Signature("a NumPy array", _starts(b"\x93NUMPY"), "convert the weights to .safetensors first"),
     Signature("a TensorFlow Lite model", lambda head: head[4:8] == b"TFL3"),
     Signature("an ONNX model", _is_onnx, "prune the checkpoint that it was exported from"),
@@ -107,7 +111,7 @@ def kind_of(head: bytes, *, path: str, size: int) -> str:
             raise InputRefused(f"{shown(path)} is {signature.what}", hints=[signature.hint])
     if head[8:9] == b"{":
         return SAFETENSORS
-    if head.lstrip()[:1] in (b"{", b"["):
+    if _JSON_START.match(head):
         return _json_kind(head, path)
     if PurePath(path).suffix == ".safetensors":
         return SAFETENSORS  # the strict look at the header says what is wrong with it

@@ -97,15 +97,8 @@ def overlaps_itself(shape: Iterable[int], stride: Iterable[int]) -> bool:
 
 
 def refuse_nonfinite(path: str, tensors: Mapping[str, Tensor]) -> None:
-    """Raise InputRefused when a tensor holds NaN or infinity, with names and counts.
-
-    A mask may hold infinities: they mean "never look here".
-    """
-    faults = {}
-    for name, tensor in tensors.items():
-        fault = _nonfinite(name, tensor)
-        if fault is not None:
-            faults[name] = fault
+    """Raise InputRefused when a tensor holds NaN or infinity, with names and counts."""
+    faults = nonfinite(tensors)
     if not faults:
         return
     name, fault = next(iter(faults.items()))
@@ -117,6 +110,15 @@ def refuse_nonfinite(path: str, tensors: Mapping[str, Tensor]) -> None:
             "to look at it all the same: prunecli inspect --allow-nonfinite",
         ],
     )
+
+
+def nonfinite(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """What is wrong with each tensor that holds NaN or infinity, in words: "3 NaN of 64 numbers".
+
+    A mask may hold infinities: they mean "never look here".
+    """
+    found = ((name, _nonfinite(name, tensor)) for name, tensor in tensors.items())
+    return {name: fault for name, fault in found if fault is not None}
 
 
 def _nonfinite(name: str, tensor: Tensor) -> str | None:

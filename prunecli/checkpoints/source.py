@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from prunecli.checkpoints.sniff import HEAD_BYTES, kind_of
+from prunecli.checkpoints.sweeping import is_passing
 from prunecli.checkpoints.wording import listed, shown
 from prunecli.errors import InputRefused
 
@@ -82,6 +83,23 @@ def open_source(source: str | Path | BinaryIO) -> Source:
     return _read_stream(source)
 
 
+def read_bytes(path: str, *, most: int) -> bytes:
+    """What is in the file at `path`; raises InputRefused as `open_source` does, and for over `most` bytes."""
+    content = first_bytes(path, most + 1)
+    if len(content) > most:
+        raise InputRefused(f"{shown(path)} is larger than the {most:,} bytes that are read of such a file")
+    return content
+
+
+def first_bytes(path: str, count: int) -> bytes:
+    """The first bytes of the file at `path`; raises InputRefused as `open_source` does."""
+    with _opened_regular(path) as file:
+        try:
+            return file.read(count)
+        except OSError as error:
+            raise InputRefused(f"{shown(path)} cannot be read: {error.strerror}") from error
+
+
 def _read_stream(stream: BinaryIO) -> Source:
     try:
         return _buffered(stream)
@@ -145,7 +163,7 @@ def _unopened(path: str, error: OSError | ValueError) -> InputRefused:
 def _nearest_files(path: str) -> list[str]:
     wanted = Path(path)
     try:
-        names = [entry.name for entry in os.scandir(wanted.parent)]
+        names = [entry.name for entry in os.scandir(wanted.parent) if not is_passing(entry.name)]
     except OSError:
         return [f"the folder {shown(wanted.parent)} does not exist either"]
     near = difflib.get_close_matches(wanted.name, names, n=1, cutoff=0.6)
@@ -164,7 +182,7 @@ def refuse_other_than_file(path: str, status: os.stat_result) -> None:
 
 def _refused_folder(folder: Path) -> InputRefused:
     try:
-        names = sorted(entry.name for entry in os.scandir(folder))
+        names = sorted(entry.name for entry in os.scandir(folder) if not is_passing(entry.name))
     except OSError:
         names = []
     if ".metadata" in names or any(name.endswith(".distcp") for name in names):

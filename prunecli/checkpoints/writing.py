@@ -15,13 +15,13 @@ from pathlib import Path
 
 from prunecli.checkpoints.exchanging import take_name
 from prunecli.checkpoints.files import Files, current, fill
-from prunecli.checkpoints.outputs import check_output, target_of
+from prunecli.checkpoints.outputs import STREAM, check_output, target_of
 from prunecli.checkpoints.sweeping import temporary_name
 from prunecli.checkpoints.wording import shown
-from prunecli.errors import PrunecliError, WorkFailed
+from prunecli.errors import PrunecliError, WorkFailed, WrongUse
 
 _CHUNK_BYTES = 1 << 20
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ def write_whole(
     not the link. Raises WrongUse as `check_output` does, WorkFailed when the disk is full or anything else
     fails; then no temporary file is left and an old file is untouched.
     """
+    if os.fspath(path) == STREAM:
+        raise WrongUse(f"{STREAM} is standard output, and this result is a file", hints=["give it a name"])
     check_output(path, force=force)
     place = current()
     target = target_of(path)
@@ -146,7 +148,7 @@ def _rename(temporary: Path, target: Path, place: Files, *, force: bool) -> Path
 def failed(path: str | Path, error: OSError) -> WorkFailed:
     """What is said when `path` could not be written."""
     hints = ["nothing was left behind; a file that was there before is as it was"]
-    if error.errno in _FULL:
+    if error.errno in FULL:
         hints.insert(0, "free some room, or choose another disk with -o")
     return WorkFailed(f"{shown(path)} could not be written: {_reason(error)}", hints=hints)
 

@@ -52,12 +52,24 @@ def write_set(
     )
 
 
-def check_folder(path: str | Path, *, holding: Iterable[str], force: bool = False) -> None:
+def check_folder(
+    path: str | Path,
+    *,
+    holding: Iterable[str],
+    inputs: Sequence[str | Path] = (),
+    force: bool = False,
+) -> None:
     """Say now what would keep a folder of files called `holding` from being written.
 
-    One that is there is replaced with `force`, and only when nothing else lies in it. Raises WrongUse.
+    One that is there is replaced with `force`, and only when nothing else and none of the `inputs` lies in
+    it. Raises WrongUse.
     """
     target = target_of(path)
+    for given in inputs:
+        if target in target_of(given).parents:
+            raise WrongUse(
+                f"the folder {shown(path)} holds the input ({shown(given)})", hints=["choose another with -o"]
+            )
     sweep_stale(target.parent)
     if target.is_dir():
         stray = sorted(set(os.listdir(target)) - set(holding))  # noqa: PTH208 - names only

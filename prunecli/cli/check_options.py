@@ -27,12 +27,6 @@ def _baseline(text: str) -> str:
     )
 
 
-def _file(text: str) -> str:
-    if text in ("", "-"):
-        raise Unfit("the path of a file", example="check.xml")
-    return text
-
-
 def _share(text: str) -> float:
     """A share as 0.4 or 40%; below 0 for what may grow."""
     given = text.strip()
@@ -96,7 +90,7 @@ Junit = Annotated[
         "--junit",
         help="Write the gates as JUnit XML, a test case each.",
         metavar="FILE.xml",
-        parse=_file,
+        parse=streams.file_name,
         section=RESULT,
     ),
 ]

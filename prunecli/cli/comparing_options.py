@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from prunecli.cli import options, streams
 from prunecli.cli.gathering import command_line
+from prunecli.cli.layer_names import layers
 from prunecli.cli.option import DATA, PRUNING, RESULT, option
 from prunecli.cli.values import AgreementGate, Names, agreement_gate, flat, whole
 
@@ -62,13 +63,19 @@ PlotRanks = Annotated[
         "--plot-ranks",
         help="Draw the ranks of one layer's filters by each criterion against each other.",
         metavar="FILE",
-        parse=streams.writable,
+        parse=streams.file_name,
         section=RESULT,
     ),
 ]
 PlotLayer = Annotated[
     str | None,
-    option("--plot-layer", help="The layer of --plot-ranks.", metavar="NAME", section=RESULT),
+    option(
+        "--plot-layer",
+        help="The layer of --plot-ranks.",
+        metavar="NAME",
+        completion=layers,
+        section=RESULT,
+    ),
 ]
 
 

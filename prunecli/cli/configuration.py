@@ -26,12 +26,24 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_PATHS = (
-    *("checkpoint", "plan", "plan_out", "output", "save", "scores", "plot", "plot_ranks", "report"),
+PATHS = (
+    *(
+        "checkpoint",
+        "plan",
+        "plan_out",
+        "output",
+        "save",
+        "scores",
+        "plot",
+        "plot_ranks",
+        "report",
+        "card",
+        "sensitivity",
+    ),
     *("teacher", "checkpoint_dir", "baseline", "junit"),
 )
 # A file that lies beside a checkpoint must not run code, and what belongs to one run is no habit.
-_NEVER = ("trust_pickle", "model", "resume", "help")
+NEVER = ("trust_pickle", "model", "resume", "help")
 
 
 @dataclass(frozen=True)
@@ -73,10 +85,10 @@ def find(start: Path | None = None) -> Configuration:
 def check(found: Configuration, known: Iterable[Parameter]) -> None:
     """Refuse a key that is no option of any command, with the nearest that is one."""
     names = {spelling.replace("_", "-") for param in known for spelling in _spellings(param)}
-    names -= {name.replace("_", "-") for name in _NEVER}
+    names -= {name.replace("_", "-") for name in NEVER}
     for key in found.values:
         plain = key.replace("_", "-")
-        if plain.replace("-", "_") in _NEVER:
+        if plain.replace("-", "_") in NEVER:
             raise _not_here(plain, found)
         if plain not in names:
             near = nearest(plain, names)
@@ -111,6 +123,8 @@ def _read(path: Path) -> Mapping[str, Any] | None:
         raise WrongUse(f"cannot read {path}: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise WrongUse(f"{path} is no valid TOML: {error}") from None
+    except RecursionError:
+        raise WrongUse(f"{path} is nested too deep") from None
     table = _table(document, "tool", "prunecli")
     if table is None and path.name == "prunecli.toml":
         return document
@@ -160,7 +174,7 @@ def _is_code(data: str) -> bool:
 def _resolved(text: str, name: str, found: Configuration) -> str:
     """Paths of the file seen from the current folder; everything else as it stands."""
     folder = found.path.parent if found.path else Path()
-    if name in _PATHS:
+    if name in PATHS:
         return text if text == "-" else os.path.relpath(folder / Path(text).expanduser())
     if name == "data":
         if _is_code(text):

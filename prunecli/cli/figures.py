@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 UNKNOWN = "-"
+_BLOCKS = 10
 
 
 def text(value: Any) -> str:
@@ -36,6 +37,14 @@ def decimal(value: Any) -> str:
 def share(value: Any) -> str:
     """A fraction in percent: 0.4963 is 49.6 %."""
     return f"{100 * value:.1f} %" if _finite(value) else text(value)
+
+
+def bar(value: Any) -> str:
+    """A fraction as ten blocks, the filled ones first; nothing where it is unknown."""
+    if not _finite(value):
+        return ""
+    filled: int = min(_BLOCKS, max(round(_BLOCKS * value), int(value > 0)))
+    return "█" * filled + "░" * (_BLOCKS - filled)
 
 
 def percentage(value: Any) -> str:

@@ -14,6 +14,7 @@ from prunecli.processes import launched
 
 if TYPE_CHECKING:
     from prunecli.workflows.calibration_request import Calibration
+    from prunecli.workflows.keeping import Keepsakes
     from prunecli.workflows.opening import Opening
 
 
@@ -88,6 +89,32 @@ class CalibrationImages:
             batch_size=self.batch_size,
             skip_bad_images=self.skip_bad_images,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A picture and a report of the result."""
+
+    plot: options.Plot = None
+    report: options.Report = None
+
+    def keepsakes(self, *, force: bool, **more: Any) -> Keepsakes:
+        """The same as the workflows take them."""
+        from prunecli.workflows.keeping import Keepsakes
+
+        return Keepsakes(plot=self.plot, report=self.report, force=force, command=command_line(), **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publishing(Drawing):
+    """The same, and a model card for what was written."""
+
+    card: options.Card = None
+    base_model: options.BaseModel = None
+
+    def keepsakes(self, *, force: bool, **more: Any) -> Keepsakes:
+        """The same as the workflows take them."""
+        return super().keepsakes(force=force, card=self.card, base_model=self.base_model, **more)
 
 
 def command_line() -> str:

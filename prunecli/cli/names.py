@@ -62,6 +62,16 @@ def choice(word: str, valid: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
+def architectures(incomplete: str) -> list[str]:
+    """What the shell offers for an architecture: the sources first, then the names of one."""
+    from prunecli.architectures.index import shipped_index
+
+    known = list(shipped_index().lines)
+    if "/" not in incomplete:
+        known = [f"{source}/" for source in sorted({name.partition("/")[0] for name in known})]
+    return [name for name in known if name.startswith(incomplete)]
+
+
 def completion(kind: str) -> Callable[[str], list[str]]:
     """What the shell offers when an option takes a name of `kind`."""
 

@@ -33,7 +33,7 @@ def option(
     metavar: str | None = None,
     parse: Callable[[str], T] | None = None,
     environment: bool = True,
-    completion: Callable[[str], list[str]] | None = None,
+    completion: Callable[..., list[str]] | None = None,
 ) -> OptionInfo:
     """One option for use in `Annotated`; PRUNECLI_<NAME> sets it too unless `environment` is False."""
     name = next(spelling for spelling in spellings if spelling.startswith("--"))
@@ -57,7 +57,7 @@ def argument(
     help: str,  # noqa: A002 - the word that typer uses
     parse: Callable[[str], T],
     environment: bool = False,
-    completion: Callable[[str], list[str]] | None = None,
+    completion: Callable[..., list[str]] | None = None,
 ) -> ArgumentInfo:
     """One optional argument for use in `Annotated`."""
     made: ArgumentInfo = typer.Argument(

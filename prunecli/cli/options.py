@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from prunecli.cli import streams, values
-from prunecli.cli.names import choice, completion, criteria, criterion, name
+from prunecli.cli.layer_names import layers_with_ratio
+from prunecli.cli.names import architectures, choice, completion, criteria, criterion, name
 from prunecli.cli.option import DATA, MODEL, PRUNING, RESULT, TRAINING, argument, option
 from prunecli.cli.values import LayerRatio, Names, Numbers, Shape
 
@@ -38,6 +39,7 @@ Arch = Annotated[
         "--arch",
         help="Architecture of the checkpoint, when it is not recognised.",
         metavar="NAME",
+        completion=architectures,
         section=MODEL,
     ),
 ]
@@ -207,6 +209,7 @@ LayerRatios = Annotated[
         help="Another ratio for the layers whose name matches GLOB; may be repeated.",
         metavar="GLOB=R",
         parse=values.layer_ratio,
+        completion=layers_with_ratio,
         section=PRUNING,
     ),
 ]
@@ -263,7 +266,7 @@ Plot = Annotated[
         "--plot",
         help="Draw the result: FILE.png, .svg or .pdf.",
         metavar="FILE",
-        parse=streams.writable,
+        parse=streams.file_name,
         section=RESULT,
     ),
 ]
@@ -273,7 +276,27 @@ Report = Annotated[
         "--report",
         help="A report to keep: FILE.html, .md or .json.",
         metavar="FILE",
-        parse=streams.writable,
+        parse=streams.file_name,
+        section=RESULT,
+    ),
+]
+Card = Annotated[
+    str | None,
+    option(
+        "--card",
+        help="A model card for a hub, with front matter: FILE.md, usually README.md.",
+        metavar="FILE.md",
+        parse=streams.file_name,
+        section=RESULT,
+    ),
+]
+BaseModel = Annotated[
+    str | None,
+    option(
+        "--base-model",
+        help="Name on the hub of the network that this one comes from, for --card.",
+        metavar="OWNER/NAME",
+        parse=values.hub_name,
         section=RESULT,
     ),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from prunecli.cli import output
 from prunecli.cli.gathering import Manner, resuming_line
@@ -28,19 +28,24 @@ class Result(Protocol):
         """The result as JSON values."""
 
 
+R = TypeVar("R", bound=Result)
+
+
 def present(
     command: str,
-    work: Callable[[Progress], Result],
+    work: Callable[[Progress], R],
     *,
     pages: PageOf,
     manner: Manner,
     destination: str | None = None,
+    instead: Callable[[R], str | None] = lambda _: None,
     following: Callable[[dict[str, Any]], str | None] = lambda _: None,
 ) -> None:
     """Run `work` and show what comes of it.
 
-    `destination` is the output as given, `following` the next command to suggest. A result that
-    misses a gate (its `gate`, or the `result` of a GateNotMet) is shown before the gate is raised.
+    `destination` is the output as given, `instead` a text that standard output gets in place of the result,
+    `following` the next command to suggest. A result that misses a gate (its `gate`, or the `result` of a
+    GateNotMet) is shown before the gate is raised.
     """
     quiet, piped = manner.quiet, destination == "-"
     gate: GateNotMet | None = None
@@ -61,11 +66,15 @@ def present(
     if not quiet:
         told = getattr(progress, "told", ())
         output.notes(note for note in found.notes if note not in told)
-    output.result(command, document, pages=pages, manner=manner.format, piped=piped)
+    text = instead(found)
+    if text is None:
+        output.result(command, document, pages=pages, manner=manner.format, piped=piped)
+    else:
+        output.emit(text, sys.stdout)
     gate = gate or getattr(found, "gate", None)
     if gate is not None:
         raise gate
-    suggestion = following(document)
+    suggestion = None if text is not None else following(document)
     if suggestion and not quiet and not piped:
         output.notes([f"next: {suggestion}"])
 

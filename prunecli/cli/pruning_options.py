@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from prunecli.allocation.targets import check_told
-from prunecli.cli import options
-from prunecli.cli.gathering import command_line
+from prunecli.cli import options, streams
+from prunecli.cli.layer_names import layers
 from prunecli.cli.names import choice, criteria
 from prunecli.cli.option import DATA, GATES, PRUNING, RESULT, option
 from prunecli.cli.training_options import MinDelta, Patience, Recalibrate
@@ -26,7 +26,6 @@ from prunecli.cli.values import (
 if TYPE_CHECKING:
     from prunecli.strategies.bites import BiteWishes
     from prunecli.strategies.loss_aware import LossAwareWishes
-    from prunecli.workflows.keeping import Keepsakes
 
 Target = Annotated[
     str | None,
@@ -111,6 +110,7 @@ Protect = Annotated[
         "--protect",
         help="Take no channel from the layers whose name matches GLOB; may be repeated.",
         metavar="GLOB",
+        completion=layers,
         section=PRUNING,
     ),
 ]
@@ -129,7 +129,10 @@ DryRun = Annotated[
     bool, option("--dry-run", help="Show the plan and its cost; write no checkpoint.", section=RESULT)
 ]
 PlanOut = Annotated[
-    str | None, option("--plan-out", help="Save the plan as JSON.", metavar="FILE", section=RESULT)
+    str | None,
+    option(
+        "--plan-out", help="Save the plan as JSON.", metavar="FILE", parse=streams.file_name, section=RESULT
+    ),
 ]
 Plan = Annotated[
     str | None,
@@ -360,17 +363,3 @@ class Planning:
     stream: options.Stream = None
     dry_run: DryRun = False
     plan_out: PlanOut = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A picture and a report of the result."""
-
-    plot: options.Plot = None
-    report: options.Report = None
-
-    def keepsakes(self, *, force: bool) -> Keepsakes:
-        """The same as the workflow takes them."""
-        from prunecli.workflows.keeping import Keepsakes
-
-        return Keepsakes(plot=self.plot, report=self.report, force=force, command=command_line())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -27,13 +28,18 @@ def drawn(page: Page, stream: TextIO | None) -> str:
         color_system="standard" if streams.coloured(stream) else None,
         legacy_windows=False,
     )
-    for index, table in enumerate(table for table in page if table.rows):
+    for index, table in enumerate(_fitting(page, console.width)):
         if index:
             console.print()
         if table.title:
             console.print(Text(table.title, style="bold"))
         console.print(_rich(table))
     return "\n".join(line.rstrip() for line in paper.getvalue().splitlines()) + "\n"
+
+
+def _fitting(page: Page, width: int) -> Iterator[Table]:
+    """The tables that have rows; without what is drawn where that would make them fold."""
+    return (table if table.width <= width else table.plain() for table in page if table.rows)
 
 
 def _rich(table: Table) -> RichTable:

@@ -67,9 +67,30 @@ def writable(text: str) -> str:
                 "or send it on: prunecli ... -o - | prunecli inspect -",
             ],
         )
+    return named(text)
+
+
+def named(text: str) -> str:
+    """An output's path, or `-`: text may be written to a terminal too."""
     if not text:
         raise Unfit("a path, or - for standard output")
     return text
+
+
+def file_name(text: str) -> str:
+    """The path of a result that is always a file."""
+    if text in ("", "-"):
+        raise Unfit("the path of a file")
+    return text
+
+
+def can_write(text: str, stream: TextIO | None) -> bool:
+    """Whether the stream's encoding has every sign of `text`."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def printable(text: str) -> str:

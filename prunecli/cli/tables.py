@@ -10,7 +10,7 @@ import io
 import math
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prunecli.cli import figures
@@ -19,11 +19,15 @@ from prunecli.cli.streams import printable
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its title, how a value is written for people, and on which side it is aligned."""
+    """One column: its title, how a value is written for people, and on which side it is aligned.
+
+    One that is `on_screen` draws what other columns say in numbers, and is left out elsewhere.
+    """
 
     title: str
     show: Callable[[Any], str] = figures.text
     right: bool = False
+    on_screen: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,19 @@ class Table:
             for row in self.rows
         ]
 
+    def plain(self) -> Table:
+        """The same without what is drawn."""
+        kept = [place for place, column in enumerate(self.columns) if not column.on_screen]
+        rows = tuple(tuple(row[place] for place in kept) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[place] for place in kept), rows=rows)
+
+    @property
+    def width(self) -> int:
+        """Columns that the table takes where nothing is folded."""
+        titles = [[column.title for column in self.columns]] if self.header else []
+        widths = [max(map(_width, cells)) for cells in zip(*titles, *self.shown(), strict=True)]
+        return sum(widths) + 3 * len(widths)
+
 
 Page = Sequence[Table]
 
@@ -56,6 +73,11 @@ def number(title: str, show: Callable[[Any], str] = figures.text) -> Column:
     return Column(title, show=show, right=True)
 
 
+def bar(title: str) -> Column:
+    """A column that draws a share of one as a bar."""
+    return Column(title, show=figures.bar, on_screen=True)
+
+
 def facts(rows: Sequence[tuple[str, str | None]], *, title: str = "") -> Table:
     """A list of facts without a header; rows whose value is None are left out."""
     kept = tuple(row for row in rows if row[1] is not None)
@@ -64,12 +86,12 @@ def facts(rows: Sequence[tuple[str, str | None]], *, title: str = "") -> Table:
 
 def as_text(page: Page) -> str:
     """Aligned plain text with two spaces between columns and an empty line between tables."""
-    return "\n".join(_text(table) for table in page if table.rows)
+    return "\n".join(_text(table.plain()) for table in page if table.rows)
 
 
 def as_markdown(page: Page) -> str:
     """Markdown tables under their titles."""
-    return "\n".join(_markdown(table) for table in page if table.rows)
+    return "\n".join(_markdown(table.plain()) for table in page if table.rows)
 
 
 def as_csv(table: Table) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from prunecli.cli import options, streams
+from prunecli.cli.layer_names import layers
 from prunecli.cli.names import choice
 from prunecli.cli.option import DATA, RESULT, TRAINING, option
 from prunecli.cli.values import number, whole
@@ -158,6 +159,7 @@ Freeze = Annotated[
         "--freeze",
         help="Leave the modules whose name matches GLOB as they are; may be repeated.",
         metavar="GLOB",
+        completion=layers,
         section=TRAINING,
     ),
 ]

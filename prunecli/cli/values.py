@@ -161,6 +161,13 @@ def sha256(text: str) -> str:
     return digits
 
 
+def hub_name(text: str) -> str:
+    """A name on a model hub, `owner/name`."""
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text, flags=re.ASCII):
+        raise Unfit("a name on a model hub", example="owner/name")
+    return text
+
+
 def factory(text: str) -> str:
     """file.py:factory, a function without arguments that builds the network."""
     path, _, name = text.rpartition(":")

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunecli.checkpoints.files import fill
 from prunecli.errors import WorkFailed
 from prunecli.exporters.comparison import accepted, compare
 from prunecli.exporters.contract import ExportCheck, ExportTask, exporter
@@ -32,7 +33,9 @@ def export_executorch(model: nn.Module, path: Path, task: ExportTask) -> ExportC
     """An ExecuTorch program for XNNPACK, batches of 1 to 8, checked by ExecuTorch's runtime."""
     try:
         with silence():
-            path.write_bytes(_program(model, task))
+            program = _program(model, task)
+        fill(path, [program])
+        with silence():
             method = _method(path)
     except Exception as failure:  # lowering raises whatever the network makes it raise
         raise WorkFailed(

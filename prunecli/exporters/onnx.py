@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunecli.checkpoints.writing import FULL
 from prunecli.errors import WorkFailed, WrongUse
 from prunecli.exporters.contract import ExportCheck, ExportTask, exporter
 from prunecli.exporters.onnx_session import prove
@@ -56,6 +57,11 @@ def export_onnx(model: nn.Module, path: Path, task: ExportTask) -> ExportCheck:
         try:
             with silence():
                 check = _written(model, path, task, options=options)
+        except OSError as failure:
+            if failure.errno in FULL:  # the other route would find no more room
+                raise
+            failures.append(f"{route} failed: {reason(failure)}")
+            continue
         except Exception as failure:  # the exporters raise whatever the model makes them raise
             failures.append(f"{route} failed: {reason(failure)}")
             continue

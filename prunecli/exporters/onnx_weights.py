@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunecli.checkpoints.files import fill
 from prunecli.exporters.onnx_session import given_to, prove
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def to_integers(path: Path, task: ExportTask) -> ExportCheck:
                 weight_type=quantization.QuantType.QInt8,
             )
         else:
-            path.write_bytes(plain.read_bytes())
+            fill(path, [plain.read_bytes()])
     return prove(path, task)
 
 

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prunecli.checkpoints.files import fill
 from prunecli.errors import WorkFailed
 from prunecli.exporters.comparison import accepted, compared
 from prunecli.exporters.contract import ExportCheck, ExportTask, exporter
@@ -38,6 +39,6 @@ def export_pt2(model: nn.Module, path: Path, task: ExportTask) -> ExportCheck:
     held = io.BytesIO()
     with silence():
         torch.export.save(program, held)
-    path.write_bytes(held.getbuffer())
+    fill(path, [held.getbuffer()])
     outputs = run_elsewhere(OPENING, path, [batch.inputs for batch in task.batches])
     return accepted(compared(task, outputs, runtime=runtime()), "the torch.export program")

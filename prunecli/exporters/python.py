@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prunecli.checkpoints.files import fill
 from prunecli.errors import WorkFailed
 from prunecli.exporters.comparison import accepted, compared
 from prunecli.exporters.contract import Batch, ExportCheck, ExportTask, exporter
@@ -51,7 +52,7 @@ def export_python(model: nn.Module, path: Path, task: ExportTask) -> ExportCheck
 
     weights = WEIGHTS.format(stem=path.stem)
     source = source_of(model, task, module=path.stem, weights=weights)
-    path.write_text(source.text, encoding="utf-8")
+    fill(path, [source.text.encode("utf-8")])
     write_tensors(source.tensors, path.with_name(weights))
     batches = list(task.batches)
     if source.trains:

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prunecli.checkpoints.files import fill
 from prunecli.errors import WorkFailed
 from prunecli.exporters.comparison import accepted, compared
 from prunecli.exporters.contract import ExportCheck, ExportTask, exporter
@@ -39,6 +40,6 @@ def export_torchscript(model: nn.Module, path: Path, task: ExportTask) -> Export
             torch.jit.save(torch.jit.freeze(traced), held)
     except Exception as failure:  # tracing raises whatever the network makes it raise
         raise WorkFailed("this model cannot be traced", hints=[reason(failure)]) from failure
-    path.write_bytes(held.getbuffer())
+    fill(path, [held.getbuffer()])
     outputs = run_elsewhere(OPENING, path, [batch.inputs for batch in task.batches])
     return accepted(compared(task, outputs, runtime=runtime(), notes=(NOTE,)), "the TorchScript file")

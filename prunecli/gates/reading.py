@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from prunecli.checkpoints import shown
+from prunecli.checkpoints.outputs import STREAM
 from prunecli.errors import InputRefused
 
-STREAM = "-"
 _SCHEMA = re.compile(r"prunecli\.(?P<command>[a-z]+)/(?P<number>[0-9]+)")
 _KNOWN_NUMBER = "1"
 _HOW = "print one with --json: prunecli prune model.safetensors --ratio 0.5 --json > report.json"

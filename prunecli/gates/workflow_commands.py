@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from prunecli.checkpoints.outputs import STREAM
 from prunecli.gates.judging import Finding
-from prunecli.gates.reading import STREAM, label
+from prunecli.gates.reading import label
 
 # What ends a command or a line stands for itself only when it is escaped; the percent sign goes first.
 _IN_MESSAGE = {"%": "%25", "\r": "%0D", "\n": "%0A"}

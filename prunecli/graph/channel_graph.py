@@ -87,7 +87,7 @@ def build_graph(model: nn.Module, input_shape: Sequence[int]) -> ChannelGraph:
         propagation = replace(propagation, literals=propagation.literals * 2, outputs=propagation.outputs * 2)
     layers = find_layers(shadow, traces, propagation)
     groups = form_groups(
-        propagation.origins, layers, propagation.reasons, _forward_order(traces), propagation.count
+        propagation.origins, layers, propagation.reasons, forward_order(traces), propagation.count
     )
     return ChannelGraph(shadow, calling, tuple(traces), layers, groups, propagation)
 
@@ -98,7 +98,8 @@ def first_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def _forward_order(traces: Sequence[Trace]) -> dict[str, int]:
+def forward_order(traces: Sequence[Trace]) -> dict[str, int]:
+    """The names of parameters and buffers, numbered as the forward passes come to them."""
     order: dict[str, int] = {}
     for trace in traces:
         for operation in trace.operations:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prunecli.checkpoints import write_whole
+from prunecli.checkpoints import write_data
+from prunecli.checkpoints.json_files import read_json
 from prunecli.errors import InputRefused
 
 SCHEMA = "prunecli.latency-table/1"
@@ -33,16 +34,16 @@ def save_table(
 ) -> None:
     """Write the seconds of operations by key; raises WrongUse where `path` exists, unless `force`."""
     document = {"schema": SCHEMA, "machine": dict(machine), "seconds": dict(known)}
-    write_whole(path, lambda place: _write(place, document), force=force)
+    write_data(path, (json.dumps(document, indent=1) + "\n").encode("utf-8"), force=force)
 
 
 def load_table(path: str | Path, *, machine: Mapping[str, Any]) -> dict[str, float | None]:
     """The seconds of a saved table; raises InputRefused for another file and for one of another machine."""
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-        schema, facts, seconds = (document[key] for key in ("schema", "machine", "seconds"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputRefused(f"{str(path)!r} is no latency table: {error}") from error
+    document = read_json(str(path), what="the latency table")
+    keys = ("schema", "machine", "seconds")
+    if not isinstance(document, dict) or not all(key in document for key in keys):
+        raise InputRefused(f"{str(path)!r} is no latency table")
+    schema, facts, seconds = (document[key] for key in keys)
     if schema != SCHEMA:
         raise InputRefused(f"{str(path)!r} is a document {schema}, not {SCHEMA}")
     other = [
@@ -54,10 +55,6 @@ def load_table(path: str | Path, *, machine: Mapping[str, Any]) -> dict[str, flo
             hints=[*other[:2], "measure anew: leave the table out"],
         )
     return dict(seconds)
-
-
-def _write(place: Path, document: Mapping[str, Any]) -> None:
-    place.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def _processor() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from prunecli.reports import pictures
 from prunecli.reports.cells import Cell, Interval
-from prunecli.reports.sections import Block, Column, Document, Fold, Given, Picture, Table, Words
+from prunecli.reports.sections import Block, Column, Document, Fold, Given, Picture, Table, Words, numeric
 
 Pair = Mapping[str, Any]
 _PAIR = (Column("criterion", typed=True), Column("and", typed=True))
@@ -46,7 +46,7 @@ def pairs(given: Given) -> Sequence[Block]:
         return ()
     ratios = _ratios(document)
     bounded = any(_bounds(pair, "spearman") for pair in found)
-    columns = [*_PAIR, _number("Spearman"), *([_number("95 % of resampled layers")] if bounded else [])]
+    columns = [*_PAIR, numeric("Spearman"), *([numeric("95 % of resampled layers")] if bounded else [])]
     rows: list[list[Cell]] = [
         [
             pair["a"],
@@ -128,9 +128,9 @@ def noise(given: Given) -> Sequence[Block]:
     columns = [
         Column("criterion", typed=True),
         Column("exact"),
-        _number("Spearman"),
+        numeric("Spearman"),
         *_rest(ratios, found),
-        _number("least Spearman"),
+        numeric("least Spearman"),
         Column("in layer", typed=True),
     ]
     if not rows:
@@ -151,7 +151,7 @@ def _by_way(caption: str, ways: Sequence[Mapping[str, Any]], names: Sequence[str
         for pair in way["pairs"]:
             row = rows.setdefault((pair["a"], pair["b"]), [None] * len(names))
             row[place] = figure(pair)
-    columns = [*_PAIR, *(_number(name) for name in names)]
+    columns = [*_PAIR, *(numeric(name) for name in names)]
     return Table(caption, columns, [[*names, *figures] for names, figures in rows.items()])
 
 
@@ -198,9 +198,9 @@ def _layer_table(document: Document) -> Table:
         )
     columns = [
         Column("layer", typed=True),
-        _number("mean Spearman"),
-        *(_number(f"mean Jaccard {ratio}") for ratio in ratios),
-        _number("least Spearman"),
+        numeric("mean Spearman"),
+        *(numeric(f"mean Jaccard {ratio}") for ratio in ratios),
+        numeric("least Spearman"),
         Column("of", typed=True),
     ]
     return Table("Each layer, over all pairs", columns, rows)
@@ -224,8 +224,8 @@ def _figures(one: Pair, ratios: Sequence[str], all_of_them: Sequence[Pair]) -> l
 
 
 def _rest(ratios: Sequence[str], all_of_them: Sequence[Pair]) -> list[Column]:
-    overlap = [_number("rank-biased overlap")] if _have_overlap(all_of_them) else []
-    return [_number("Kendall"), *overlap, *(_number(f"Jaccard {ratio}") for ratio in ratios)]
+    overlap = [numeric("rank-biased overlap")] if _have_overlap(all_of_them) else []
+    return [numeric("Kendall"), *overlap, *(numeric(f"Jaccard {ratio}") for ratio in ratios)]
 
 
 def _have_overlap(found: Sequence[Pair]) -> bool:
@@ -243,7 +243,3 @@ def _ratios(document: Document) -> list[str]:
 
 def _jaccard_at(ratio: str) -> Any:
     return lambda one: (one.get("jaccard") or {}).get(ratio)
-
-
-def _number(title: str) -> Column:
-    return Column(title, numeric=True)

@@ -8,11 +8,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prunecli.reports import agreement, front, pruning, scores, subject, training, verdicts
+from prunecli.reports import (
+    agreement,
+    channel_graph,
+    front,
+    inspection,
+    latency,
+    pruning,
+    scores,
+    sensitivity,
+    subject,
+    training,
+    verdicts,
+)
 from prunecli.reports.cells import printable
 from prunecli.reports.sections import Document, Given, Part, Section
 
 PARTS: Mapping[str, tuple[Part, ...]] = {
+    "inspect": (
+        inspection.WHAT,
+        inspection.COSTS,
+        channel_graph.STAYING,
+        inspection.WIDTHS,
+        channel_graph.GRAPH,
+        inspection.PROBLEMS,
+        subject.ENVIRONMENT,
+        subject.REPEAT,
+    ),
     "compare": (
         subject.ASKED,
         subject.REMARKS,
@@ -34,6 +56,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part("distributions", "Distribution of the scores", scores.distributions, key="layers"),
         Part("ranks", "Ranks in one layer", scores.ranks, key="layers"),
         Part("groups", "Channel groups", scores.groups, key="groups"),
+        channel_graph.GRAPH,
         subject.ENVIRONMENT,
         subject.REPEAT,
     ),
@@ -44,6 +67,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         pruning.TARGET,
         pruning.CHANNELS,
         pruning.PROTECTED,
+        channel_graph.GRAPH,
         pruning.COURSE,
         pruning.VERIFICATION,
         pruning.LOADING,
@@ -66,6 +90,23 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         front.FRONT,
         front.CHOSEN,
         front.TRIALS,
+        subject.ENVIRONMENT,
+        subject.REPEAT,
+    ),
+    "sensitivity": (
+        sensitivity.ASKED,
+        sensitivity.IN_WORDS,
+        sensitivity.CURVES,
+        sensitivity.HEATMAP,
+        sensitivity.UNKNOWN,
+        subject.ENVIRONMENT,
+        subject.REPEAT,
+    ),
+    "bench": (
+        latency.ASKED,
+        latency.IN_WORDS,
+        latency.FIGURES,
+        latency.RATIOS,
         subject.ENVIRONMENT,
         subject.REPEAT,
     ),
@@ -102,5 +143,6 @@ def kind_of(document: Document) -> str:
 
 def _title(kind: str, document: Document) -> str:
     checkpoint = document.get("checkpoint")
-    path = checkpoint.get("path") if isinstance(checkpoint, Mapping) else None
+    place = checkpoint if isinstance(checkpoint, Mapping) else document.get("origin") or document
+    path = place.get("path")
     return f"prunecli {kind}: {str(path).rpartition('/')[2]}" if path else f"prunecli {kind}"

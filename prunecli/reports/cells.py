@@ -78,6 +78,17 @@ def number(value: float) -> str:
     return scientific
 
 
+def gained(before: float | None, after: float | None) -> float | None:
+    """How much more there is after than before; None where one of the two is unknown."""
+    return None if before is None or after is None else after - before
+
+
+def went(what: str, before: float, after: float) -> str:
+    """The sentence on an accuracy in per cent: from where to where, and how many points that is."""
+    verb = "gained" if after >= before else "lost"
+    return f"{what} went from {before:.2f} % to {after:.2f} %: {abs(after - before):.2f} points {verb}."
+
+
 def printable(value: Any) -> Any:
     """A JSON value whose strings, keys too, hold no character that is not seen: those stand as escapes.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prunecli.reports.cells import Cell, as_given
+from prunecli.reports.cells import Cell, as_given, gained
 from prunecli.reports.sections import (
     Block,
     Column,
@@ -168,7 +168,7 @@ def _table(caption: str, members: Sequence[Trial], document: Document) -> Table:
             *(each["values"].get(name) for name in ("criterion", "strategy", "ratio", "scope")),
             each["accuracy"]["validation"],
             each["accuracy"]["spread"],
-            _difference(each["accuracy"]["validation"], whole["accuracy"]),
+            gained(whole["accuracy"], each["accuracy"]["validation"]),
             None if each["macs"] is None else 100 * each["macs"] / whole["macs"],
             each["params"],
             each["seeds"],
@@ -303,7 +303,3 @@ def _by_number(document: Document) -> dict[Any, Trial]:
 
 def _point(trial: Trial, document: Document) -> tuple[float, float]:
     return 100 * trial["macs"] / document["dense"]["macs"], trial["accuracy"]["validation"]
-
-
-def _difference(accuracy: float | None, dense: float | None) -> float | None:
-    return None if accuracy is None or dense is None else accuracy - dense

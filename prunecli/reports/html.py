@@ -79,7 +79,8 @@ def _drawing() -> Callable[[Picture], InlineSvg]:
     numbers = count(1)
 
     def draw(picture: Picture) -> InlineSvg:
-        data = encoded(picture.draw(), "svg")
+        drawn = picture.draw()
+        data = drawn.encode("utf-8") if isinstance(drawn, str) else encoded(drawn, "svg")
         return inline_svg(data, name=f"picture{next(numbers)}", alternative=picture.alternative)
 
     return draw

@@ -34,7 +34,8 @@ def inline_svg(data: bytes, *, name: str, alternative: str) -> InlineSvg:
                 parent.remove(child)
     for element in root.iter():
         _own_names(element, name)
-    width = float(root.attrib["width"].removesuffix("pt")) * _PIXELS_A_POINT
+    size = root.attrib["width"]
+    width = float(size.removesuffix("pt")) * (_PIXELS_A_POINT if size.endswith("pt") else 1)
     _describe(root, name, alternative)
     # Without a prefix: HTML knows `svg` by its name alone.
     for element in root.iter():

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunecli.checkpoints import Written
+from prunecli.checkpoints import Written, write_data
 from prunecli.errors import WorkFailed, WrongUse
-from prunecli.reports.files import write_data
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

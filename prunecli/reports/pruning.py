@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from prunecli.reports import pictures, training
-from prunecli.reports.cells import Cell, Status
+from prunecli.reports.cells import Cell, Status, went
 from prunecli.reports.sections import (
     Block,
     Column,
@@ -19,6 +19,7 @@ from prunecli.reports.sections import (
     Remarks,
     Table,
     Words,
+    numeric,
 )
 from prunecli.reports.subject import checkpoint_rows
 
@@ -55,7 +56,7 @@ def before_after(given: Given) -> Sequence[Block]:
         if before.get(key)
     ]
     blocks: list[Block] = [
-        Table("Costs", [Column("figure"), *map(_number, ("before", "after", "less, %"))], rows)
+        Table("Costs", [Column("figure"), *map(numeric, ("before", "after", "less, %"))], rows)
     ]
     accuracy = document.get("accuracy")
     if accuracy:
@@ -66,7 +67,7 @@ def before_after(given: Given) -> Sequence[Block]:
             ["as it leaves", last],
         ]
         shown = [row for row in stages if row[1] is not None]
-        blocks.append(Table("Accuracy", [Column("network"), _number("accuracy, %")], shown))
+        blocks.append(Table("Accuracy", [Column("network"), numeric("accuracy, %")], shown))
     return blocks
 
 
@@ -84,7 +85,7 @@ def target(given: Given) -> Sequence[Block]:
         ("target", verdict),
     ]
     tried: list[list[Cell]] = [[each["macs"], each["accuracy"]] for each in found.get("tried") or ()]
-    columns = [_number("MACs that remain"), _number("accuracy, %")]
+    columns = [numeric("MACs that remain"), numeric("accuracy, %")]
     return (Facts(rows), *((Table("Tried, on the validation part", columns, tried),) if tried else ()))
 
 
@@ -101,7 +102,7 @@ def channels(given: Given) -> Sequence[Block]:
         ]
         for layer in layers
     ]
-    titles = [Column("layer", typed=True), Column("type"), *map(_number, ("before", "after", "less, %"))]
+    titles = [Column("layer", typed=True), Column("type"), *map(numeric, ("before", "after", "less, %"))]
     cut = sum(layer["after"] < layer["before"] for layer in layers)
     return (
         Picture(
@@ -134,21 +135,12 @@ def course(given: Given) -> Sequence[Block]:
     ]
     blocks: list[Block] = []
     if bites:
-        columns = [_number("bite"), _number("gone, %"), _number("epochs at most")]
+        columns = [numeric("bite"), numeric("gone, %"), numeric("epochs at most")]
         blocks.append(Table("Bites", columns, bites))
     history = document.get("history") or ()
     if len(history) >= _FEW_EPOCHS:
         numbered = {"history": [{**each, "epoch": place} for place, each in enumerate(history, 1)]}
-        blocks += [
-            Picture(
-                f"{words} over {len(history)} epochs",
-                partial(pictures.training_curves, numbered, panels=(panel,)),
-            )
-            for panel, words in (
-                ("loss", "Training and validation loss"),
-                ("accuracy", "Validation accuracy"),
-            )
-        ]
+        blocks += training.curves(numbered, said=f"{len(history)} epochs")
     return blocks
 
 
@@ -197,8 +189,7 @@ def _accuracy(document: Document) -> list[str]:
     before, after = accuracy.get("before"), accuracy.get("after")
     if before is None or after is None:
         return []
-    verb = "gained" if after >= before else "lost"
-    return [f"Accuracy went from {before:.2f} % to {after:.2f} %: {abs(after - before):.2f} points {verb}."]
+    return [went("Accuracy", before, after)]
 
 
 def _proved(document: Document) -> list[str]:
@@ -213,7 +204,3 @@ def _widths(document: Document) -> list[str]:
         return []
     layers = "1 layer keeps a width that is" if slow == 1 else f"{slow} layers keep widths that are"
     return [f"{layers} no multiple of {widths['multiple']}: expect less than the MACs promise."]
-
-
-def _number(title: str) -> Column:
-    return Column(title, numeric=True)

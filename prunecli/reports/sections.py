@@ -57,6 +57,11 @@ class Column:
     sortable: bool = True
 
 
+def numeric(title: str) -> Column:
+    """A column of numbers."""
+    return Column(title, numeric=True)
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of cells; the first column names the row."""
@@ -73,7 +78,8 @@ class Picture:
 
     kind: ClassVar[str] = "picture"
     alternative: str
-    draw: Callable[[], Figure]
+    draw: Callable[[], Figure | str]
+    """Gives a figure of matplotlib, or SVG as it stands."""
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from prunecli.reports import pictures
-from prunecli.reports.cells import Cell, Status, as_given
+from prunecli.reports.cells import Cell, Status, as_given, gained, went
 from prunecli.reports.sections import (
     Block,
     Column,
@@ -21,6 +21,7 @@ from prunecli.reports.sections import (
     Remarks,
     Table,
     Words,
+    numeric,
 )
 from prunecli.reports.subject import checkpoint_rows, listed
 
@@ -80,9 +81,9 @@ def before_after(given: Given) -> Sequence[Block]:
         found = document.get(key)
         if found:
             accuracy = found.get("accuracy")
-            gained = None if key == "before" else _difference(first, accuracy)
-            rows.append([words, accuracy, gained, found.get("loss")])
-    columns = [Column("network"), _number("accuracy, %"), _number("points gained"), _number("loss")]
+            more = None if key == "before" else gained(first, accuracy)
+            rows.append([words, accuracy, more, found.get("loss")])
+    columns = [Column("network"), numeric("accuracy, %"), numeric("points gained"), numeric("loss")]
     return (
         Words("The test images had no part in the training and none in the choice of the epoch."),
         Table("On the test images", columns, rows),
@@ -100,17 +101,15 @@ def course(given: Given) -> Sequence[Block]:
             "Training loss is the mean over the images as they were seen, augmented and with softened "
             "labels where that was asked for, so it can lie above the validation loss."
         ),
-        *(
-            Picture(
-                f"{figure} over {len(history)} epochs; epoch {best} was the best",
-                partial(pictures.training_curves, given.document, panels=(panel,)),
-            )
-            for panel, figure in (
-                ("loss", "Training and validation loss"),
-                ("accuracy", "Validation accuracy"),
-            )
-        ),
+        *curves(given.document, said=f"{len(history)} epochs; epoch {best} was the best"),
     )
+
+
+def curves(document: Document, *, said: str) -> Iterator[Picture]:
+    """Loss and accuracy over `said`, each drawn for itself."""
+    for panel, figure in (("loss", "Training and validation loss"), ("accuracy", "Validation accuracy")):
+        draw = partial(pictures.training_curves, document, panels=(panel,))
+        yield Picture(f"{figure} over {said}", draw)
 
 
 def epochs(given: Given) -> Sequence[Block]:
@@ -137,7 +136,7 @@ def epochs(given: Given) -> Sequence[Block]:
         "seconds",
         "images/s",
     )
-    columns = [_number("epoch"), Column("kept", sortable=False), *map(_number, titles)]
+    columns = [numeric("epoch"), Column("kept", sortable=False), *map(numeric, titles)]
     return (Table("Each epoch; loss and accuracy are of the validation part", columns, rows),) if rows else ()
 
 
@@ -180,10 +179,7 @@ def _gain(document: Document) -> list[str]:
     again = _accuracy(document, "recalibrated")
     if before is None or after is None:
         return []
-    points = after - before
-    verb = "gained" if points >= 0 else "lost"
-    change = f"from {before:.2f} % to {after:.2f} %: {abs(points):.2f} points {verb}"
-    lines = [f"Accuracy on the test images went {change}."]
+    lines = [went("Accuracy on the test images", before, after)]
     if again is not None:
         lines.append(f"Measuring the batch norms again alone brought it to {again:.2f} %.")
     return lines
@@ -210,8 +206,8 @@ def _overfitting(document: Document) -> list[str]:
     kept = next((each for each in history if each["epoch"] == epoch), None)
     if kept is None or kept is history[-1]:
         return []
-    learnt = _difference(kept.get("train_loss"), history[-1].get("train_loss"))
-    judged = _difference(kept.get("loss"), history[-1].get("loss"))
+    learnt = gained(kept.get("train_loss"), history[-1].get("train_loss"))
+    judged = gained(kept.get("loss"), history[-1].get("loss"))
     if learnt is None or judged is None or learnt >= 0 or judged <= 0.05 * abs(kept["loss"]):
         return []
     return [
@@ -222,11 +218,3 @@ def _overfitting(document: Document) -> list[str]:
 def _accuracy(document: Document, stage: str) -> float | None:
     found: float | None = (document.get(stage) or {}).get("accuracy")
     return found
-
-
-def _difference(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else after - before
-
-
-def _number(title: str) -> Column:
-    return Column(title, numeric=True)

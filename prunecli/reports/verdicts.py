@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prunecli.reports.cells import Cell, Status, as_given
-from prunecli.reports.sections import Block, Column, Document, Fold, Given, Table, Words
+from prunecli.reports.cells import Cell, Status, as_given, gained
+from prunecli.reports.sections import Block, Column, Document, Fold, Given, Table, Words, numeric
 
 _CRITERION = Column("criterion", typed=True)
 _LAYER = Column("layer", typed=True)
@@ -29,9 +29,9 @@ def applicability(given: Given) -> Sequence[Block]:
         rows.append([one["criterion"], one.get("cv"), gap, least.get("cv"), least.get("name")])
     columns = [
         _CRITERION,
-        _number("CV"),
-        _number("mean gap"),
-        _number("least CV"),
+        numeric("CV"),
+        numeric("mean gap"),
+        numeric("least CV"),
         Column("in layer", typed=True),
     ]
     return (
@@ -102,7 +102,7 @@ def weights(given: Given) -> Sequence[Block]:
             "and hardly tell them apart (Huang et al. 2021, arXiv:2004.11627). Tested: the weights are "
             "normal, every coordinate has about the same variance, the mean is near zero."
         ),
-        Table("The weight-distribution assumption", [_LAYER, Column("verdict"), *map(_number, titles)], rows),
+        Table("The weight-distribution assumption", [_LAYER, Column("verdict"), *map(numeric, titles)], rows),
     )
 
 
@@ -117,7 +117,7 @@ def judgement(given: Given) -> Sequence[Block]:
             as_given(cut["ratio"]),
             cut.get("loss"),
             cut.get("accuracy"),
-            _difference(before.get("accuracy"), cut.get("accuracy")),
+            gained(cut.get("accuracy"), before.get("accuracy")),
             cut.get("output_error"),
             cut.get("params"),
             cut.get("macs"),
@@ -145,7 +145,7 @@ def judgement(given: Given) -> Sequence[Block]:
             "The network cut once by each criterion at each ratio, without any training, and measured on "
             f"{of} that no criterion saw. Output error is the relative error of the layers' outputs."
         ),
-        Table("Damage of one cut", [_CRITERION, *map(_number, titles)], rows),
+        Table("Damage of one cut", [_CRITERION, *map(numeric, titles)], rows),
         *_oracle(document),
     )
 
@@ -167,11 +167,11 @@ def gates(given: Given) -> Sequence[Block]:
     columns = [
         Column("gate"),
         Column("metric"),
-        _number("at ratio"),
+        numeric("at ratio"),
         Column("criterion", typed=True),
         Column("and", typed=True),
-        _number("value"),
-        _number("at most"),
+        numeric("value"),
+        numeric("at most"),
     ]
     return (Table("Limits on agreement", columns, rows),) if rows else ()
 
@@ -181,7 +181,7 @@ def _oracle(document: Document) -> tuple[Block, ...]:
     rows: list[list[Cell]] = [[one["criterion"], one.get("oracle_spearman")] for one in document["judgement"]]
     if all(spearman is None for _, spearman in rows):
         return ()
-    table = Table("Agreement with the oracle", [_CRITERION, _number("Spearman, mean over layers")], rows)
+    table = Table("Agreement with the oracle", [_CRITERION, numeric("Spearman, mean over layers")], rows)
     foretold: list[list[Cell]] = [
         [as_given(one["ratio"]), one.get("spearman")] for one in document.get("oracle_foretells") or ()
     ]
@@ -194,7 +194,7 @@ def _oracle(document: Document) -> tuple[Block, ...]:
             "oracle and of little loss after the cut. 1: whoever agrees more with the oracle does less "
             "damage."
         ),
-        Table("What the oracle foretells", [_number("ratio"), _number("Spearman")], foretold),
+        Table("What the oracle foretells", [numeric("ratio"), numeric("Spearman")], foretold),
     )
 
 
@@ -202,10 +202,6 @@ def _verdict(words: str) -> Status:
     """Holds, fails, or neither where the assumption does not speak of the layer or could not be tested."""
     neither = words.startswith("outside") or words == "no test"
     return Status(words, good=None if neither else words == "holds")
-
-
-def _difference(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else before - after
 
 
 def _by_layer(caption: str, found: Sequence[Mapping[str, Any]], figure: str) -> Table:
@@ -220,7 +216,3 @@ def _by_layer(caption: str, found: Sequence[Mapping[str, Any]], figure: str) -> 
 
 def _indices(found: Sequence[int] | None) -> str | None:
     return " ".join(map(str, found)) if found else None
-
-
-def _number(title: str) -> Column:
-    return Column(title, numeric=True)

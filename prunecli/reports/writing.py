@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from prunecli import documents
-from prunecli.checkpoints import Written, shown
+from prunecli.checkpoints import Written, shown, write_data
 from prunecli.errors import WrongUse
 from prunecli.reports import html, markdown
 from prunecli.reports.building import build_report
-from prunecli.reports.files import write_data
 from prunecli.reports.sections import Document
 
 Render = Callable[[Document, str, Mapping[str, str]], str]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from prunecli.errors import InputRefused
-from prunecli.surgery.plan import Cut, Plan, Scaling
+from prunecli.surgery.plan import Cut, Plan, Scaling, falls
 from prunecli.surgery.scattering import attach, check_scatter, is_scatter, module_of, scatter_cuts
 
 PIECE_BYTES = 4 << 20
@@ -82,6 +82,10 @@ def check_fit(plan: Plan, model: nn.Module) -> None:
             ) from None
         if not isinstance(found, (int, tuple, list)) or isinstance(found, bool):
             raise InputRefused(f"the plan sets {change.module}.{change.attribute}, which is no number")
+        if not falls(tuple(found) if isinstance(found, list) else found, change.after):
+            raise InputRefused(
+                f"the plan raises {change.module}.{change.attribute} from {found} to {change.after}"
+            )
 
 
 def _find(modules: Mapping[str, nn.Module], name: str) -> Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from prunecli.checkpoints.json_files import json_of
 from prunecli.errors import InputRefused
 
 SCHEMA = "prunecli.plan/1"
@@ -146,15 +147,17 @@ class Plan:
             _check_range(cut.tensor, cut.size, cut.removed)
         for group in groups:
             _check_range(group.name, group.channels, group.removed)
+        for change in attributes:
+            _check_fall(change)
         return cls(tuple(cuts), tuple(attributes), tuple(groups), tuple(scalings))
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
         """Read a plan from JSON text; raises InputRefused when it is none."""
         try:
-            return cls.from_document(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise InputRefused(f"not a plan: {error}") from None
+            return cls.from_document(json_of(text))
+        except ValueError as error:
+            raise InputRefused(f"not a plan: the text {error}") from None
 
     def then(self, later: Plan) -> Plan:
         """The plan followed by one made for its result, as one plan in the coordinates of the first."""
@@ -213,3 +216,17 @@ def _indices(values: Iterable[object]) -> tuple[int, ...]:
 def _check_range(name: str, size: int, removed: tuple[int, ...]) -> None:
     if removed and removed[-1] >= size:
         raise InputRefused(f"a broken plan: {name!r} has {size} positions, not {removed[-1] + 1}")
+
+
+def _check_fall(change: AttributeChange) -> None:
+    if not falls(change.before, change.after):
+        raise InputRefused(
+            f"a broken plan: {change.module}.{change.attribute} goes from {change.before} to {change.after}"
+        )
+
+
+def falls(before: int | tuple[int, ...], after: int | tuple[int, ...]) -> bool:
+    """Whether no number of an attribute rises and none is added: it counts channels, and channels leave."""
+    if not isinstance(before, tuple) or not isinstance(after, tuple):
+        return isinstance(before, int) and isinstance(after, int) and after <= before
+    return len(before) == len(after) and all(new <= old for old, new in zip(before, after, strict=True))

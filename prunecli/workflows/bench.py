@@ -18,6 +18,8 @@ from prunecli.latency.memory import can_keep_memory, memory_kept
 from prunecli.latency.saving import machine_facts
 from prunecli.latency.timing import Ratio, Timing, ratio_of, time_side_by_side
 from prunecli.progress import Progress, silent
+from prunecli.reports.latency import latency_bars
+from prunecli.reports.notebook import ShownInNotebooks
 from prunecli.workflows.bench_memory import peak_memory
 from prunecli.workflows.bench_subjects import (
     BenchSubject,
@@ -27,7 +29,9 @@ from prunecli.workflows.bench_subjects import (
     open_subject,
     standard_input_kept,
 )
+from prunecli.workflows.keeping import Keepsakes
 from prunecli.workflows.opening import Opening
+from prunecli.workflows.saving import destination
 
 WARM_UP = 3
 BUSY = 1.25  # p90 over p10 from which on the machine is called busy
@@ -98,7 +102,7 @@ def _ratio(first: Figures, other: Figures) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class BenchResult:
+class BenchResult(ShownInNotebooks, command="bench"):
     """Every setting that was measured, in the order asked for."""
 
     device: str
@@ -156,45 +160,77 @@ def bench(
     rounds: int | None = None,
     memory: bool = True,
     keep_memory: bool = False,
+    keep: Keepsakes | None = None,
     progress: Progress = silent,
 ) -> BenchResult:
     """Time the networks of all `openings` in every setting, interleaved round by round within each.
 
     A setting lasts until the ratios are known within ±1 % or `seconds` are over, or for `rounds` rounds. No
     `threads`: as many as torch takes. `memory` also measures each network's peak in a process of its own.
-    `keep_memory` lets the C library keep freed memory. Raises WrongUse for a backend that this machine cannot
-    have, WorkFailed for a network that does not run.
+    `keep_memory` lets the C library keep freed memory, `keep` names a picture and a report. Raises WrongUse
+    for a backend that this machine cannot have, WorkFailed for a network that does not run.
     """
-    device = openings[0].device
+    device, kept = openings[0].device, keep or Keepsakes()
     for name in backends:
         BACKENDS[name].require(device)
-    with standard_input_kept(list(openings)) as kept:
-        subjects = [
-            open_subject(each, dtype=dtype, path=given.checkpoint)
-            for each, given in zip(kept, openings, strict=True)
+    settings = [
+        Setting(*each) for each in product(backends, threads or (torch.get_num_threads(),), batch_sizes)
+    ]
+    measuring = _Measuring(
+        seconds=seconds, rounds=rounds, memory=memory, keep_memory=keep_memory, progress=progress
+    )
+    inputs = [each.checkpoint for each in openings]
+    with destination(openings[0], *kept.paths, force=kept.force, inputs=inputs):
+        runs = measuring.runs(openings, settings, dtype=dtype)
+        result = BenchResult(device, dtype, keep_memory and can_keep_memory(), runs)
+        kept.write("bench", result.document(), plot=latency_bars)
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measuring:
+    """How long and what is measured; `rounds` and `seconds` as `bench` takes them."""
+
+    seconds: float
+    rounds: int | None
+    memory: bool
+    keep_memory: bool
+    progress: Progress
+
+    def runs(
+        self, openings: Sequence[Opening], settings: Sequence[Setting], *, dtype: str | None
+    ) -> tuple[BenchRun, ...]:
+        """All networks in every setting."""
+        with standard_input_kept(list(openings)) as kept:
+            subjects = [
+                open_subject(each, dtype=dtype, path=given.checkpoint)
+                for each, given in zip(kept, openings, strict=True)
+            ]
+            check_backends(subjects, tuple(dict.fromkeys(setting.backend for setting in settings)))
+            found = []
+            with exported(subjects, wanted=any(each.backend == ONNX for each in settings)) as files:
+                for number, setting in enumerate(settings):
+                    self.progress(f"measuring {setting}", number, len(settings), {})
+                    found.append(self._run(subjects, files, setting))
+        return tuple(found)
+
+    def _run(
+        self, subjects: Sequence[BenchSubject], files: Sequence[Path | None], setting: Setting
+    ) -> BenchRun:
+        """One setting: first the times, then each network's memory."""
+        with threads_set(setting.threads), memory_kept() if self.keep_memory else nullcontext():
+            timings, share = _timed(subjects, files, setting, seconds=self.seconds, rounds=self.rounds)
+        figures = [
+            Figures(subject, timing, setting.batch, self._peak(subject, file, setting))
+            for subject, file, timing in zip(subjects, files, timings, strict=True)
         ]
-        check_backends(subjects, tuple(backends))
-        settings = [
-            Setting(*each) for each in product(backends, threads or (torch.get_num_threads(),), batch_sizes)
-        ]
-        with exported(subjects, wanted=ONNX in backends) as files:
-            runs = []
-            for number, setting in enumerate(settings):
-                progress(f"measuring {setting}", number, len(settings), {})
-                with threads_set(setting.threads), memory_kept() if keep_memory else nullcontext():
-                    found, share = _timed(subjects, files, setting, seconds=seconds, rounds=rounds)
-                peaks = [
-                    peak_memory(each, setting, onnx=_file(each, file, setting), keep_memory=keep_memory)
-                    if memory
-                    else None
-                    for each, file in zip(subjects, files, strict=True)
-                ]
-                figures = [
-                    Figures(subject, timing, setting.batch, peak)
-                    for subject, timing, peak in zip(subjects, found, peaks, strict=True)
-                ]
-                runs.append(BenchRun(setting, tuple(figures), share))
-    return BenchResult(device, dtype, keep_memory and can_keep_memory(), tuple(runs))
+        return BenchRun(setting, tuple(figures), share)
+
+    def _peak(self, subject: BenchSubject, file: Path | None, setting: Setting) -> int | None:
+        if not self.memory:
+            return None
+        onnx = _file(subject, file, setting)
+        return peak_memory(subject, setting, onnx=onnx, keep_memory=self.keep_memory)
 
 
 def _timed(

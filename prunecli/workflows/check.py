@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prunecli.checkpoints import Written, check_output
+from prunecli.checkpoints import Written, check_output, write_data
+from prunecli.checkpoints.outputs import STREAM
 from prunecli.errors import MAX_HINTS, GateNotMet, WrongUse
 from prunecli.gates.judging import Finding, check_asked, judge, missed
 from prunecli.gates.junit import as_junit
-from prunecli.gates.reading import STREAM, Report, read_report
-from prunecli.reports.files import write_data
+from prunecli.gates.reading import Report, read_report
+from prunecli.reports.notebook import ShownInNotebooks
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckResult:
+class CheckResult(ShownInNotebooks, command="check"):
     """Every gate in every report that it was judged in; `forgiving` is for a run that only tells."""
 
     findings: tuple[Finding, ...]

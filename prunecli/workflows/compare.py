@@ -14,6 +14,7 @@ from prunecli.criteria.specification import criterion_named
 from prunecli.errors import GateNotMet
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.progress import Progress, remark, silent
+from prunecli.reports.notebook import ShownInNotebooks
 from prunecli.reports.pictures import agreement_heatmaps, rank_pictures
 from prunecli.scoring.channel_cost import channel_cost
 from prunecli.scoring.filter_scores import FilterScores
@@ -39,7 +40,7 @@ DEFAULT_CRITERIA = ("l1", "l2", "fpgm")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class CompareResult:
+class CompareResult(ShownInNotebooks, command="compare"):
     """Agreement of criteria on one checkpoint; `gate` is a gate that was missed."""
 
     opened: Opened
@@ -99,7 +100,7 @@ def compare(
     InputRefused for a checkpoint, scores or data that do not fit.
     """
     keep = keep or Keepsakes()
-    with destination(opening, *keep.paths, force=keep.force):
+    with destination(opening, *keep.paths, force=keep.force, inputs=(scores,)):
         saved = None if scores is None else read_scores(scores)
         names = _names(criteria, saved, judge_cuts=judge_cuts)
         check_gates(fail_above, names)

@@ -12,11 +12,12 @@ from prunecli.analysis.differences import SAME, Kept, TensorDifference, differen
 from prunecli.cost.macs import measure
 from prunecli.errors import GateNotMet
 from prunecli.progress import Progress, silent
+from prunecli.reports.notebook import ShownInNotebooks
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffResult:
+class DiffResult(ShownInNotebooks, command="diff"):
     """Two checkpoints side by side.
 
     `layers` are the modules that hold tensors in either, each with its tensors; `identical` says that all

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from prunecli.progress import Progress, silent
+from prunecli.reports.notebook import ShownInNotebooks
 from prunecli.training.evaluation import Evaluation
 from prunecli.training.evaluation import evaluate as evaluate_split
 from prunecli.workflows.data import open_images
@@ -13,7 +14,7 @@ from prunecli.workflows.opening import Opening, open_checkpoint
 
 
 @dataclass(frozen=True)
-class EvaluateResult:
+class EvaluateResult(ShownInNotebooks, command="evaluate"):
     """Figures on the test part."""
 
     evaluation: Evaluation

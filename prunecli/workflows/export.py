@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 
+from prunecli.checkpoints.outputs import STREAM
 from prunecli.exporters.contract import EXPORTERS, ExportCheck, Exporter, ExportTask
 from prunecli.graph.inputs import Calling, weights_type
 from prunecli.progress import Progress, silent
+from prunecli.reports.notebook import ShownInNotebooks
 from prunecli.workflows.export_fusing import fused
 from prunecli.workflows.export_inputs import ExportInputs, by_position, in_type, inputs_for_export
-from prunecli.workflows.export_writing import STREAM, kept_for, written_to
+from prunecli.workflows.export_writing import kept_for, written_to
 from prunecli.workflows.opening import Opening, open_checkpoint
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -27,7 +29,7 @@ NOTHING = ExportInputs(Calling(()), (), (), (), ())
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(ShownInNotebooks, command="export"):
     """The file that was written, and how far it is from the network it came from.
 
     `folded` is how many batch norms went into the layers before them, None when that was not asked for.

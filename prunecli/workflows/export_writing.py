@@ -20,12 +20,11 @@ from prunecli.checkpoints import (
     write_set,
     write_whole,
 )
+from prunecli.checkpoints.outputs import STREAM
 from prunecli.errors import WrongUse
 from prunecli.exporters.contract import ExportCheck, Exporter
 from prunecli.workflows.opening import Opening
 from prunecli.workflows.saving import destination
-
-STREAM = "-"
 
 Write = Callable[[Path], ExportCheck]
 
@@ -44,7 +43,8 @@ def kept_for(opening: Opening, output: str, exporter: Exporter, *, force: bool) 
             hints=[f"give it: -o {shown(Path(output).with_suffix(exporter.suffix))}"],
         )
     if exporter.folder:
-        check_folder(output, holding=exporter.beside, force=force)
+        inputs = [each for each in (opening.checkpoint,) if each is not None and each != STREAM]
+        check_folder(output, holding=exporter.beside, inputs=inputs, force=force)
         with hold_output(output):
             yield
         return

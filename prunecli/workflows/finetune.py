@@ -10,11 +10,14 @@ from typing import Any
 
 from torch import nn
 
+from prunecli.checkpoints import refuse_twice
 from prunecli.errors import InputRefused, WrongUse
 from prunecli.progress import Progress, remark, silent
+from prunecli.reports.notebook import ShownInNotebooks
 from prunecli.reports.pictures import training_curves
 from prunecli.training.evaluation import Evaluation, evaluate
 from prunecli.training.fitting import fit
+from prunecli.training.logs import log_files
 from prunecli.training.recalibration import RECALIBRATION_BATCHES, recalibrate_batch_norm
 from prunecli.training.settings import EpochRecord, FitResult, FitSettings
 from prunecli.workflows.data import Images, open_images
@@ -28,7 +31,7 @@ _NO_CHOICE = ("mean", "std", "device")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneResult:
+class FinetuneResult(ShownInNotebooks, command="finetune"):
     """The course of the training, and the test part before, after recalibration (None without) and after."""
 
     checkpoint: Mapping[str, Any]
@@ -92,8 +95,10 @@ def finetune(
     """
     keeping = Keeping.of(checkpoint_dir, resume=resume, output=output, every=checkpoint_every, logs=logs)
     kept_beside = keep or Keepsakes()
+    refuse_twice((output, *kept_beside.paths, *log_files(logs)))
     with ExitStack() as held:
-        held.enter_context(destination(opening, output, *kept_beside.paths, force=force))
+        paths = (output, *kept_beside.paths)
+        held.enter_context(destination(opening, *paths, force=force, inputs=(teacher,)))
         run = _Finetuning.open(
             opening,
             settings or FitSettings(),

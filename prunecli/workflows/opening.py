@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunecli.architectures import Architecture, build, from_factory, identify, resolve
+from prunecli.architectures import Architecture, build, build_described, from_factory, identify, resolve
 from prunecli.architectures.construction import LeaveUninitialised
 from prunecli.checkpoints import Checkpoint, default_sample, read_checkpoint
 from prunecli.errors import InputRefused, nearest
@@ -32,6 +32,7 @@ class Opening:
     input_shape: tuple[int, ...] | None = None
     trust_pickle: str | None = None
     ema: bool = False
+    allow_nonfinite: bool = False
     device: str = "cpu"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -109,7 +110,7 @@ def network_of(
     if document.get("plan") is not None:
         plan = Plan.from_document(document["plan"])
     make = _empty_network if shapes_only else _network
-    architecture, confidence, model, found = make(opening, checkpoint, document)
+    architecture, confidence, model, found = make(opening, checkpoint, document, plan)
     if plan is not None and checkpoint.module is None:
         carry_out(plan, model)
     if checkpoint.module is None:
@@ -150,11 +151,17 @@ def _read(opening: Opening) -> tuple[Checkpoint, tuple[str, ...]]:
         note = f"no checkpoint was given: taking the bundled sample {sample.name}"
         return read_checkpoint(sample, ema=opening.ema), (note,)
     source = sys.stdin.buffer if opening.checkpoint == "-" else opening.checkpoint
-    return read_checkpoint(source, ema=opening.ema, trust_pickle=opening.trust_pickle), ()
+    checkpoint = read_checkpoint(
+        source,
+        ema=opening.ema,
+        trust_pickle=opening.trust_pickle,
+        allow_nonfinite=opening.allow_nonfinite,
+    )
+    return checkpoint, ()
 
 
 def _network(
-    opening: Opening, checkpoint: Checkpoint, document: Mapping[str, Any]
+    opening: Opening, checkpoint: Checkpoint, document: Mapping[str, Any], plan: Plan | None
 ) -> tuple[Architecture, float, nn.Module, tuple[str, ...]]:
     """The architecture, how sure it is, an untrained network of it, and notes."""
     shape = opening.input_shape
@@ -168,7 +175,7 @@ def _network(
     if stored is not None:
         architecture = _own_shape(Architecture.from_document(stored), shape)
         _check_stored(architecture, opening)
-        return architecture, 1.0, build(architecture, initialise=False), ()
+        return architecture, 1.0, build_described(architecture, _whole_shapes(checkpoint, plan)), ()
     if opening.arch is not None:
         architecture = _resolved(opening.arch, checkpoint, shape)
         return architecture, 1.0, build(architecture, initialise=False), ()
@@ -179,15 +186,25 @@ def _network(
     return found.architecture, found.confidence, network, (note, *found.notes)
 
 
+def _whole_shapes(checkpoint: Checkpoint, plan: Plan | None) -> list[list[int]]:
+    """The shapes that the tensors had before the plan was carried out: what is here, and what it names."""
+    shapes = {name: list(shape) for name, shape in checkpoint.shapes.items()}
+    for cut in plan.cuts if plan else ():
+        shape = shapes.get(cut.tensor, [])
+        if cut.axis < len(shape):
+            shape[cut.axis] += len(cut.removed)
+    return list(shapes.values())
+
+
 def _empty_network(
-    opening: Opening, checkpoint: Checkpoint, document: Mapping[str, Any]
+    opening: Opening, checkpoint: Checkpoint, document: Mapping[str, Any], plan: Plan | None
 ) -> tuple[Architecture, float, nn.Module, tuple[str, ...]]:
     """The same on the meta device; where a constructor reads values, built on the CPU and emptied."""
     try:
         with torch.device("meta"), LeaveUninitialised():
-            return _network(opening, checkpoint, document)
+            return _network(opening, checkpoint, document, plan)
     except (RuntimeError, NotImplementedError):
-        architecture, confidence, model, notes = _network(opening, checkpoint, document)
+        architecture, confidence, model, notes = _network(opening, checkpoint, document, plan)
         return architecture, confidence, meta_copy(model), notes
 
 
@@ -237,9 +254,17 @@ def _own_shape(architecture: Architecture, shape: tuple[int, ...] | None) -> Arc
 
 
 def _check_fit(model: nn.Module, tensors: Mapping[str, Tensor], architecture: Architecture) -> None:
-    """Refuse tensors that are not those of `model`; only the counters of batch norm may be missing."""
-    own = model.state_dict()
-    missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
+    """Refuse tensors that are not those of `model`.
+
+    Only the counters of batch norm may be missing, and further names of a tensor that is there.
+    """
+    own = model.state_dict(keep_vars=True)
+    there = {id(tensor) for name, tensor in own.items() if name in tensors}
+    missing = [
+        name
+        for name, tensor in own.items()
+        if name not in tensors and id(tensor) not in there and not name.endswith("num_batches_tracked")
+    ]
     extra = [name for name in tensors if name not in own]
     shapes = [
         f"{name} is {_shape(tensor)}, not {_shape(own[name])}"

@@ -86,7 +86,7 @@ def _carried_out(asked: PruneRequest) -> PruneResult:
     keeping, force, progress = asked.keeping, asked.force, asked.progress
     with ExitStack() as held:
         paths = (asked.output, asked.plan_out, *asked.keep.paths)
-        held.enter_context(destination(asked.opening, *paths, force=force))
+        held.enter_context(destination(asked.opening, *paths, force=force, inputs=asked.inputs))
         if asked.is_streamed:
             from prunecli.workflows.streamed_prune import prune_streamed
 

@@ -108,6 +108,11 @@ class PruneRequest:
             self.tuning.check(self.procedure)
 
     @property
+    def inputs(self) -> tuple[str | None, ...]:
+        """Files that are read beside the checkpoint, None for what was not asked for."""
+        return (self.scores, self.sensitivity, self.plan, self.rewind)
+
+    @property
     def is_streamed(self) -> bool:
         """Whether the network stays on the disk; raises WrongUse where it is to and cannot."""
         return is_streamed(self.opening, self.stream, list(self._obstacles()))

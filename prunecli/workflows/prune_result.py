@@ -15,6 +15,7 @@ from prunecli.cost.macs import measure
 from prunecli.cost.thop_figures import thop_figures
 from prunecli.errors import GateNotMet
 from prunecli.graph.channel_graph import ChannelGraph
+from prunecli.reports.notebook import ShownInNotebooks
 from prunecli.strategies.bites import Bite
 from prunecli.strategies.contract import PruningOutcome
 from prunecli.surgery.plan import Plan
@@ -53,14 +54,15 @@ class Against:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PruneResult:
+class PruneResult(ShownInNotebooks, command="prune"):
     """A pruned network and what is to say of it.
 
     `asked` holds strategy, criterion, scope, ratio and seed; `before` and `after` the costs; `protected` the
     groups that kept all their channels, with the reason; `rules` what the bounds changed. `choices` are those
     of a strategy that takes step by step. `trained_after` are the numbers (from 0) of the bites after which
     the network was trained, `tuning` how its values were chosen, `against` what another strategy came to.
-    `gate` is a gate that was missed, `target` what was to remain and what does, `widths` what machines like.
+    `gate` is a gate that was missed, `target` what was to remain and what does, `widths` what machines like,
+    `graph` the channel graph before pruning as JSON values, `data` names the images that `accuracy` is of.
     """
 
     asked: Mapping[str, Any]
@@ -86,6 +88,8 @@ class PruneResult:
     target: Mapping[str, Any] | None = None
     widths: Mapping[str, Any] | None = None
     checkpoint: Mapping[str, Any] | None = None
+    graph: Mapping[str, Any] | None = None
+    data: str | None = None
 
     def document(self) -> dict[str, Any]:
         """The JSON of `prune`."""
@@ -100,9 +104,11 @@ class PruneResult:
             },
             "layers": [dict(layer) for layer in self.layers],
             "protected": [dict(entry) for entry in self.protected],
+            "graph": None if self.graph is None else dict(self.graph),
             "widths": None if self.widths is None else dict(self.widths),
             "rules": [{"group": name, "rule": rule} for name, rule in self.rules.items()],
             "verification": self.verification.document(),
+            "data": self.data,
             "accuracy": None if self.accuracy is None else dict(self.accuracy),
             "bites": [bite.document() for bite in self.bites],
             "choices": [dict(choice) for choice in self.choices],

@@ -16,6 +16,7 @@ from prunecli.allocation.choosing import Allocation
 from prunecli.allocation.targets import WORDS, Target
 from prunecli.errors import GateNotMet
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
+from prunecli.graph.description import described
 from prunecli.progress import Progress, remark
 from prunecli.scoring.filter_scores import FilterScores
 from prunecli.strategies.contract import PruningOutcome, PruningTask
@@ -379,6 +380,8 @@ class Pruning:
             before=costs(self.opened.model, shape),
             after=after,
             layers=layer_rows(self.graph, plan),
+            graph=described(self.graph),
+            data=self.images.data.name if self.images is not None else None,
             protected=protected_rows(self.graph, outcome.allocation, outcome.planned),
             rules=outcome.allocation.rules,
             history=outcome.history,

@@ -141,6 +141,7 @@ def data_origin(scorer: Scorer) -> dict[str, Any] | None:
 def _header(path: str, document: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, int]]:
     criteria, layers = document.get("criteria"), document.get("layers")
     plain = isinstance(criteria, list) and all(isinstance(name, str) for name in criteria)
-    if not plain or not isinstance(layers, Mapping):
+    counts = layers.values() if isinstance(layers, Mapping) else [None]
+    if not plain or not all(type(count) is int for count in counts):
         raise InputRefused(f"the scores in {path!r} do not say which criteria and layers they are of")
-    return tuple(criteria or ()), {str(layer): int(count) for layer, count in layers.items()}
+    return tuple(criteria or ()), dict(layers or {})

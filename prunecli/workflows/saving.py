@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from torch import nn
 
-from prunecli.checkpoints import check_output, hold_output, write_checkpoint
+from prunecli.checkpoints import check_output, hold_output, refuse_twice, write_checkpoint
 from prunecli.checkpoints.safetensors_form import Outline
 from prunecli.checkpoints.streamed_saving import outlined_bytes
 from prunecli.graph.meta import meta_copy
@@ -22,16 +22,20 @@ from prunecli.workflows.opening import Opened, Opening
 
 
 @contextmanager
-def destination(opening: Opening, *outputs: str | None, force: bool) -> Iterator[None]:
+def destination(
+    opening: Opening, *outputs: str | None, force: bool, inputs: Iterable[str | None] = ()
+) -> Iterator[None]:
     """Keep outputs for this run; one that cannot be is refused before any work. Only the main process writes.
 
-    Raises WrongUse as `check_output` does, WorkFailed when another run writes the same file.
+    `inputs` are files that are read beside the checkpoint, and stay. Raises WrongUse as `check_output` does
+    and for a file that is to hold two results, WorkFailed when another run writes the same file.
     """
-    inputs = [path for path in (opening.checkpoint,) if path not in {None, "-"} and path is not None]
+    given = [path for path in (opening.checkpoint, *inputs) if path is not None and path != "-"]
+    refuse_twice(outputs)
     with ExitStack() as held:
         for output in outputs:
             if output is not None and output != "-" and is_main():
-                check_output(output, inputs=inputs, force=force)
+                check_output(output, inputs=given, force=force)
                 held.enter_context(hold_output(output))
         yield
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunecli.graph.channel_graph import ChannelGraph, build_graph
+from prunecli.graph.description import described
 from prunecli.processes import is_main
 from prunecli.progress import Progress, silent
+from prunecli.reports.notebook import ShownInNotebooks
 from prunecli.reports.pictures import score_distributions
 from prunecli.scoring.filter_scores import FilterScores
 from prunecli.scoring.group_scores import score_groups
@@ -30,7 +32,7 @@ GroupScores = Mapping[str, Mapping[str, NDArray[np.float64] | None]]
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreResult:
+class ScoreResult(ShownInNotebooks, command="score"):
     """Scores by layer and by group, criterion by criterion; higher means keep."""
 
     opened: Opened
@@ -61,6 +63,7 @@ class ScoreResult:
             "data": self.data,
             "layers": layers,
             "groups": groups,
+            "graph": described(self.graph),
             "output": self.output,
         }
 

@@ -7,8 +7,8 @@ is known is kept in a file after every group, and a run that was stopped goes on
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,32 +19,37 @@ from prunecli.allocation.bounds import Bounds, produced_by, protected_by
 from prunecli.allocation.candidates import Candidate
 from prunecli.allocation.choosing import candidates_of
 from prunecli.allocation.scales import Curve
-from prunecli.checkpoints import check_output, write_whole
+from prunecli.checkpoints import check_output, hold_output, refuse_twice, write_data
+from prunecli.checkpoints.json_files import read_json
 from prunecli.documents import as_json, complete
 from prunecli.errors import GateNotMet, InputRefused, Interrupted, WrongUse
 from prunecli.graph.costs_left import macs_left
 from prunecli.graph.groups import ChannelGroup
-from prunecli.graph.links import links_of
 from prunecli.interruption import finishing_steps, requested
 from prunecli.progress import Progress, silent
+from prunecli.reports.notebook import ShownInNotebooks
+from prunecli.reports.sensitivity import sensitivity_picture
 from prunecli.scoring.group_scores import score_groups
 from prunecli.scoring.ranking import removed_count
 from prunecli.surgery.cutting import carry_out
+from prunecli.surgery.linking import links_of
 from prunecli.surgery.planning import make_plan
 from prunecli.training.batches import Batches, floating_dtype
 from prunecli.training.device import memory_in_words
 from prunecli.training.evaluation import evaluate_batches
 from prunecli.workflows.calibrating import Scorer, open_scorer
 from prunecli.workflows.calibration_request import Calibration
+from prunecli.workflows.keeping import Keepsakes
 from prunecli.workflows.opening import Opening
 from prunecli.workflows.saved_scores import weights_fingerprint
+from prunecli.workflows.saving import destination
 
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 COMMAND = "sensitivity"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SensitivityResult:
+class SensitivityResult(ShownInNotebooks, command="sensitivity"):
     """The figures of the whole network, and of every group at every ratio; `origin` says of what."""
 
     origin: Mapping[str, Any]
@@ -74,40 +79,47 @@ def sensitivity(
     seed: int = 0,
     save: str | None = None,
     force: bool = False,
+    keep: Keepsakes | None = None,
     progress: Progress = silent,
 ) -> SensitivityResult:
     """Cut every group alone at every ratio and measure loss and accuracy on images of the validation part.
 
     The channels with the lowest scores leave. With `save` the figures so far stand in that file after every
-    group, and what stands there of the same run is not measured again; `force` begins anew.
+    group, and what stands there of the same run is not measured again; `force` begins anew. `keep` names a
+    picture and a report.
     Raises WrongUse for a file of another run, GateNotMet when no group can be pruned, Interrupted when the
     command line was asked to stop.
     """
-    scorer = open_scorer(opening, (criterion,), calibration=calibration, seed=seed, progress=progress)
-    bounds = Bounds(residual=residual, protect=tuple(protect))
-    protected = protected_by(scorer.graph, bounds)
-    following = {name for link in links_of(scorer.graph) for name in link.followers}
-    staying = {*protected, *following}
-    groups = [group for group in scorer.graph.prunable if group.name not in staying]
-    if not groups:
-        raise GateNotMet("no group can be pruned", hints=list(protected.values()))
-    images = scorer.held_out()
-    origin = {
-        "path": opening.checkpoint,
-        "weights": weights_fingerprint(scorer.opened.model),
-        "criterion": criterion,
-        "ratios": sorted(ratios),
-        "data": images.name,
-        "images": images.count,
-        "fingerprint": images.fingerprint,
-        "seed": seed,
-    }
-    known = _known(save, origin, force=force)
-    device, dtype = scorer.device, floating_dtype(scorer.opened.model)
-    batches = images.batches(scorer.calibration.batch_size, device=device, dtype=dtype)
-    measuring = Measuring(scorer, batches, bounds=bounds, ratios=sorted(ratios))
-    with memory_in_words(batches.batch_size), finishing_steps():
-        return measuring.result(groups, origin=origin, known=known, save=save)
+    kept = keep or Keepsakes()
+    refuse_twice((save, *kept.paths))
+    with destination(opening, *kept.paths, force=kept.force), _held(save, opening):
+        scorer = open_scorer(opening, (criterion,), calibration=calibration, seed=seed, progress=progress)
+        bounds = Bounds(residual=residual, protect=tuple(protect))
+        protected = protected_by(scorer.graph, bounds)
+        following = {name for link in links_of(scorer.graph) for name in link.followers}
+        staying = {*protected, *following}
+        groups = [group for group in scorer.graph.prunable if group.name not in staying]
+        if not groups:
+            raise GateNotMet("no group can be pruned", hints=list(protected.values()))
+        images = scorer.held_out()
+        origin = {
+            "path": opening.checkpoint,
+            "weights": weights_fingerprint(scorer.opened.model),
+            "criterion": criterion,
+            "ratios": sorted(ratios),
+            "data": images.name,
+            "images": images.count,
+            "fingerprint": images.fingerprint,
+            "seed": seed,
+        }
+        known = _known(save, origin, force=force)
+        device, dtype = scorer.device, floating_dtype(scorer.opened.model)
+        batches = images.batches(scorer.calibration.batch_size, device=device, dtype=dtype)
+        measuring = Measuring(scorer, batches, bounds=bounds, ratios=sorted(ratios))
+        with memory_in_words(batches.batch_size), finishing_steps():
+            result = measuring.result(groups, origin=origin, known=known, save=save)
+        kept.write(COMMAND, result.document(), plot=sensitivity_picture)
+    return result
 
 
 def read_curves(path: str, model: nn.Module) -> dict[str, Curve]:
@@ -116,11 +128,19 @@ def read_curves(path: str, model: nn.Module) -> dict[str, Curve]:
     Raises InputRefused for another file, or one of other weights.
     """
     document = _document(path)
-    if document["origin"].get("weights") != weights_fingerprint(model):
+    origin = document.get("origin")
+    if not isinstance(origin, dict) or origin.get("weights") != weights_fingerprint(model):
         raise InputRefused(
             f"the sensitivity in {path!r} is stale: it is of other weights",
             hints=["measure it anew: prunecli sensitivity … --save FILE --force"],
         )
+    try:
+        return _curves(document)
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise InputRefused(f"the sensitivity {path!r} is broken: {type(error).__name__}: {error}") from None
+
+
+def _curves(document: Mapping[str, Any]) -> dict[str, Curve]:
     loss = document["before"]["loss"]
     return {
         group["name"]: Curve(
@@ -133,17 +153,23 @@ def read_curves(path: str, model: nn.Module) -> dict[str, Curve]:
 
 
 def _document(path: str) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        schema = document.get("schema")
-    except (OSError, ValueError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no JSON document"
-        raise InputRefused(f"the sensitivity {path!r} cannot be read: {reason}") from None
-    if schema != f"prunecli.{COMMAND}/1":
+    document = read_json(path, what="the sensitivity")
+    if not isinstance(document, dict) or document.get("schema") != f"prunecli.{COMMAND}/1":
         raise InputRefused(
             f"{path!r} holds no sensitivity", hints=["prunecli sensitivity --save FILE makes one"]
         )
     return document
+
+
+@contextmanager
+def _held(save: str | None, opening: Opening) -> Iterator[None]:
+    """The file of figures is kept for this run; it may exist, and what it holds is looked at later."""
+    if save is None:
+        yield
+        return
+    check_output(save, inputs=[opening.checkpoint] if opening.checkpoint else [], force=True)
+    with hold_output(save):
+        yield
 
 
 def _known(save: str | None, origin: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
@@ -244,10 +270,7 @@ def _kept(result: SensitivityResult, save: str | None) -> dict[str, Any] | None:
         return None
     text = as_json(complete(COMMAND, result.document()))
 
-    def write(path: Path) -> None:
-        path.write_text(text, encoding="ascii")
-
-    written = write_whole(save, write, force=True)
+    written = write_data(save, text.encode("ascii"), force=True)
     return {**asdict(written), "path": save}
 
 

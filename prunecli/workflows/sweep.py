@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from prunecli.checkpoints import refuse_twice
 from prunecli.cost.macs import measure
 from prunecli.errors import GateNotMet, Interrupted, WrongUse
 from prunecli.processes import launched
@@ -74,6 +75,7 @@ def sweep(
             hints=["start the same command once on each machine or device, with the same --storage"],
         )
     kept_beside = keep or Keepsakes()
+    refuse_twice((output, study.storage, *kept_beside.paths))
     with destination(opening, output, force=force):
         pass  # prune holds it when it is written
     with destination(opening, *kept_beside.paths, force=force):

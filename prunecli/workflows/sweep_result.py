@@ -8,6 +8,7 @@ from statistics import stdev
 from typing import Any
 
 from prunecli.errors import GateNotMet
+from prunecli.reports.notebook import ShownInNotebooks
 from prunecli.search.front import pareto_front
 from prunecli.search.space import Value
 from prunecli.search.stopping import LAYERS
@@ -91,7 +92,7 @@ class TrialRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepResult:
+class SweepResult(ShownInNotebooks, command="sweep"):
     """A sweep as far as it has come, in all processes together.
 
     `dense` are the figures of the network before pruning, `asked` the space and the limits, `study` where the

@@ -100,3 +100,14 @@ def test_a_stream_that_gives_little_at_a_time_is_read_whole():
         assert source.sha256() == hashlib.sha256(whole).hexdigest()
         assert b"".join(map(bytes, source.chunks(2, 10))) == whole[2:10]
         assert source.path == "<stdin>"
+
+
+def test_what_is_there_only_while_a_run_lasts_is_not_offered(tmp_path):
+    (tmp_path / ".net.safetensors.lock").touch()
+    (tmp_path / ".prunecli-0123abcd-4194000-0123abcd.safetensors").touch()
+    with pytest.raises(InputRefused) as error:
+        open_source(tmp_path / ".net.safetensors.loc")
+    assert error.value.hints == ()
+    with pytest.raises(InputRefused, match="is a folder") as error:
+        open_source(tmp_path)
+    assert error.value.hints == ()

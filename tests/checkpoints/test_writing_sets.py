@@ -103,6 +103,15 @@ def test_a_folder_is_replaced_only_with_force_and_only_when_it_is_one_of_ours(tm
         check_folder(tmp_path / "none" / "made", holding=HOLDING)
 
 
+def test_a_folder_that_holds_the_input_is_not_replaced(tmp_path):
+    path = tmp_path / "made"
+    write_folder(path, lambda folder: (folder / "weights").write_text("old"), holding=HOLDING)
+    (tmp_path / "link").symlink_to(path / "weights")
+    for given in (path / "weights", tmp_path / "link"):
+        with pytest.raises(WrongUse, match="holds the input"):
+            check_folder(path, holding=HOLDING, inputs=[given], force=True)
+
+
 def test_a_folder_that_a_killed_run_left_is_swept(tmp_path):
     name = temporary_name().replace(f"-{os.getpid()}-", "-4194000-")
     (tmp_path / name).mkdir()

@@ -41,18 +41,28 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
             {
                 "name": "conv1",
                 "channels": 16,
-                "members": [{"layer": "conv1", "axis": 0}, {"layer": "linear", "axis": 1}],
+                "members": [
+                    {"layer": "conv1", "axis": 0, "role": "makes"},
+                    {"layer": "linear", "axis": 1, "role": "reads"},
+                ],
                 "prunable": True,
                 "reason": None,
+                "coupled_by": [{"how": "sum", "where": ["layer1.0", "layer1.1"]}],
             },
             {
                 "name": "linear",
                 "channels": 10,
-                "members": [{"layer": "linear", "axis": 0}],
+                "members": [{"layer": "linear", "axis": 0, "role": "makes"}],
                 "prunable": False,
                 "reason": "the model's output",
+                "coupled_by": [],
             },
         ],
+        "flow": [
+            {"layer": "conv1", "type": "Conv2d", "channels": 16, "reads": [], "makes": ["conv1"]},
+            {"layer": "linear", "type": "Linear", "channels": 10, "reads": ["conv1"], "makes": ["linear"]},
+        ],
+        "widths": {"multiple": 32, "measured": True, "slow": ["conv1"]},
         "problems": [],
     },
     "score": {
@@ -160,6 +170,7 @@ class Opening:
     device: str = "cpu"
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+    allow_nonfinite: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ ARGUMENTS = {
     "export": ["export", "m.pt", "--to", "onnx"],
 }
 KEYWORDS = {
-    "inspect": set(),
+    "inspect": {"graph", "output", "widths", "force", "keep"},
     "score": {"criteria", "scope", "seed", "calibration", "save", "stream", "force", "keep", "progress"},
     "compare": {
         *("criteria", "ratios", "scores", "seed", "top", "calibration", "noise_floor", "cwda", "judge_cuts"),
@@ -77,7 +77,8 @@ def test_the_real_workflow_takes_those_keywords(command):
 
 def test_the_real_opening_has_those_fields():
     opening = importlib.import_module("prunecli.workflows.opening").Opening
-    assert {field.name for field in fields(Subject)} == {field.name for field in fields(opening)}
+    own = {"allow_nonfinite"}  # of inspect alone
+    assert {field.name for field in fields(Subject)} == {field.name for field in fields(opening)} - own
 
 
 @pytest.mark.parametrize("command", ARGUMENTS)
@@ -159,7 +160,7 @@ def test_prune_options_arrive_typed(cli, workflows):
     assert outcome.code == 0
     given = dict(workflows["prune"].given)
     given.pop("progress")
-    assert given.pop("keep").paths == (None, None, None)
+    assert given.pop("keep").paths == (None,) * 4
     training = given.pop("training")
     assert given.pop("bites").steps == 3
     assert given.pop("parts") == PartWishes(
@@ -307,3 +308,32 @@ def test_a_gate_error_without_result_is_only_an_error(cli, workflows):
     workflows["prune"].then = work
     outcome = cli(*ARGUMENTS["prune"])
     assert (outcome.code, outcome.out) == (1, "")
+
+
+def test_the_graph_goes_to_standard_output_in_place_of_the_tables(cli):
+    outcome = cli("inspect", "--graph", "mermaid")
+    assert outcome.code == 0
+    assert outcome.out.startswith("flowchart TD\n")
+    assert "next:" not in outcome.err
+
+
+def test_a_graph_in_a_file_stands_beside_the_result(cli, tmp_path):
+    drawn = tmp_path / "graph.dot"
+    outcome = cli("inspect", "-o", str(drawn), "--json")
+    assert json.loads(outcome.out)["output"]["format"] == "dot"
+    assert drawn.read_text().startswith("digraph channels {")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "graph.png"], "error: 'graph.png' does not say how the channel graph is to be drawn"),
+        (["--graph", "svgg"], "error: unknown drawing 'svgg'"),
+        (["--graph", "svg", "--json"], "error: --graph svg and --format json both ask for standard output"),
+    ],
+)
+def test_a_graph_that_cannot_be_is_refused_before_any_work(cli, workflows, arguments, message):
+    outcome = cli("inspect", "m.pt", *arguments)
+    assert outcome.code == 2
+    assert outcome.err.startswith(message)
+    assert not workflows["inspect"].calls

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from prunecli.cli.app import COMMANDS, application
+from prunecli.cli.configuration import NEVER, PATHS, answers_to
+from prunecli.cli.option import variable
 
 TESTED = {"score", "compare", "prune", "sensitivity", "sweep"}
 ON_CHECKPOINTS = set(COMMANDS) - {"catalog", "check"}
@@ -26,12 +28,13 @@ SHARED = {
     "--data": {*TESTED, "evaluate", "export", "finetune"},
     "--batches": TESTED,
     "--scores": {"compare", "prune"},
-    "--plot": {"score", "compare", "prune", "finetune", "sweep"},
-    "--report": {"score", "compare", "prune", "finetune", "sweep"},
+    "--plot": {*TESTED, "bench", "finetune"},
+    "--report": {*TESTED, "bench", "finetune", "inspect"},
+    "--card": {"prune", "finetune"},
     "--seed": {*TESTED, "evaluate", "finetune"},
-    "--output": {"prune", "finetune", "export", "sweep"},
-    "-o": {"prune", "finetune", "export", "sweep"},
-    "--force": {*TESTED, "export", "finetune", "check"},
+    "--output": {"inspect", "prune", "finetune", "export", "sweep"},
+    "-o": {"inspect", "prune", "finetune", "export", "sweep"},
+    "--force": {*TESTED, "bench", "export", "finetune", "check", "inspect"},
     "--max-drop": {"prune", "sweep", "check"},
     "--strategy": {"prune", "sweep"},
 }
@@ -77,3 +80,20 @@ def test_examples_of_the_help_are_parsed():
             assert words[:2] == ["prunecli", name]
             known = {spelling for param in group.commands[name].params for spelling in param.opts}
             assert {word for word in words if word.startswith("-") and word != "-"} <= known, example
+
+
+def test_every_option_that_is_a_habit_can_be_configured_and_set_in_the_environment():
+    for name, param in parameters():
+        long = next((spelling for spelling in param.opts if spelling.startswith("--")), param.name)
+        if param.name in NEVER or name == "catalog":
+            continue
+        assert answers_to(param, long), (name, long)
+        if param.envvar:
+            assert param.envvar == variable(long), (name, long)
+
+
+def test_every_file_of_a_configuration_is_seen_from_its_folder():
+    files = {
+        param.name for _, param in parameters() if str(param.metavar).startswith(("FILE", "FOLDER", "DIR"))
+    }
+    assert files - set(PATHS) - set(NEVER) == set()

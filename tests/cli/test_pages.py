@@ -7,7 +7,7 @@ import importlib
 import pytest
 
 from prunecli.cli import tables
-from prunecli.cli.pages import compare, evaluate, finetune, inspect, prune, score
+from prunecli.cli.pages import compare, evaluate, export, finetune, inspect, prune, score
 
 COMMANDS = ("inspect", "score", "compare", "prune", "finetune", "evaluate", "export")
 
@@ -29,7 +29,7 @@ def test_prune_shows_before_after_reduction_and_speed_up(documents):
 
 def test_prune_shows_layers_protected_layers_and_the_proof(documents):
     page = prune.page(documents["prune"])
-    assert cells(page, "Channels") == [["conv1", "Conv2d", "16", "8", "50.0 %"]]
+    assert cells(page, "Channels") == [["conv1", "Conv2d", "16", "8", "50.0 %", "█████░░░░░"]]
     assert cells(page, "Bounds that changed a number") == [["conv1", "--min-channels 8 keeps 8"]]
     assert cells(page, "Protected") == [["linear", "the model's output"]]
     proof = dict(cells(page, "Verification"))
@@ -67,11 +67,20 @@ def test_inspect_shows_facts_layers_and_groups(documents):
     facts = dict(page[0].shown())
     assert facts["architecture"] == "cifar/resnet20"
     assert facts["MACs"] == "40,813,184"
-    assert facts["prunable channels"] == "16"
-    assert cells(page, "Channel groups") == [
-        ["conv1", "16", "2", "yes", "-"],
-        ["linear", "10", "1", "no", "the model's output"],
+    assert facts["prunable channels"] == "16 in 1 of 2 groups"
+    assert facts["slow widths"] == "conv1 (against multiples of 32, what this machine likes)"
+    assert cells(page, "Channels that may leave, group by group") == [
+        ["conv1", "16", "2", "2 sums in layer1.0, layer1.1"]
     ]
+    assert cells(page, "Channels that stay, and why") == [["the model's output", "1", "10", "linear"]]
+
+
+def test_inspect_suggests_what_a_pruning_would_come_to(documents):
+    assert inspect.following({**documents["inspect"], "path": "a b.pt"}) == (
+        "prunecli prune 'a b.pt' --ratio 0.5 --dry-run"
+    )
+    fixed = [group for group in documents["inspect"]["groups"] if not group["prunable"]]
+    assert inspect.following({**documents["inspect"], "groups": fixed}) is None
 
 
 def test_inspect_csv_joins_layers_with_their_groups(documents):
@@ -215,3 +224,31 @@ def test_finetune_suggests_the_same_data(documents):
     assert finetune.following(several(documents)) == (
         "prunecli evaluate tuned.safetensors --data 'torchvision:CIFAR10:my data'"
     )
+
+
+def test_score_suggests_a_comparison_or_a_pruning(documents):
+    document = documents["score"]
+    assert score.following(document) == "prunecli compare model.safetensors --criteria l1,l2 --ratio 0.3,0.5"
+    assert score.following({**document, "criteria": ["l1"]}) == (
+        "prunecli prune model.safetensors --criterion l1 --ratio 0.5 --dry-run"
+    )
+    piped = {**document, "checkpoint": {"path": "<stdin>"}, "criteria": ["l1"]}
+    assert score.following(piped) == "prunecli prune --criterion l1 --ratio 0.5 --dry-run"
+
+
+def test_compare_suggests_to_judge_or_the_criterion_that_did_the_least_damage(documents):
+    assert "--judge" in compare.following(documents["compare"])
+    losses = {"l1": (0.5, 3.0), "l2": (0.75, 2.0)}
+    judged = [
+        {"criterion": word, "cuts": [{"ratio": 0.3, "loss": first}, {"ratio": 0.5, "loss": second}]}
+        for word, (first, second) in losses.items()
+    ]
+    assert compare.following({**documents["compare"], "judgement": judged}) == (
+        "prunecli prune --criterion l2 --ratio 0.5"
+    )
+
+
+def test_export_suggests_to_time_what_bench_can_run(documents):
+    assert export.following(documents["export"]) == "prunecli bench small.onnx"
+    other = {**documents["export"], "output": {"path": "small.pt2"}}
+    assert export.following(other) is None

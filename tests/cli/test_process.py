@@ -203,6 +203,15 @@ def test_shell_completion_offers_commands_and_criteria():
     assert "l1" in complete("prunecli score --criteria ")
 
 
+def test_a_locale_without_unicode_gets_lanes_of_plain_signs():
+    done = run(
+        *("inspect", "--graph", "text", "-q"),
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    )
+    assert done.stdout.isascii()
+    assert done.stdout.splitlines()[3].startswith("o-*    layer1.0.conv1")
+
+
 def test_a_locale_without_unicode_still_gets_an_answer():
     done = run("catalog", env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
     assert done.returncode == 0

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from prunecli import documents
-from prunecli.cli import figures, tables
+from prunecli.cli import figures, streams, tables
 from prunecli.cli.screen import drawn
 from prunecli.cli.tables import Table, name, number
 
@@ -113,3 +113,30 @@ def test_json_takes_numbers_of_numpy_and_refuses_what_is_no_value():
     assert json.loads(documents.as_json({"a": numpy.int64(3), "b": numpy.float32(0.5)})) == {"a": 3, "b": 0.5}
     with pytest.raises(TypeError, match="a set cannot stand in a JSON document"):
         documents.as_json({"a": {1}})
+
+
+BARS = Table(
+    columns=(name("layer"), number("removed", figures.share), tables.bar("kept")),
+    rows=(("conv1", 0.25, 0.75),),
+)
+
+
+def test_bars_are_drawn_on_a_screen_only():
+    assert "████████░░" in drawn([BARS], None)
+    assert "█" not in tables.as_text([BARS]) + tables.as_markdown([BARS])
+    assert tables.as_text([BARS]).splitlines()[0].split() == ["layer", "removed"]
+
+
+def test_bars_give_way_where_the_table_would_fold(monkeypatch):
+    monkeypatch.setattr(streams, "width", lambda _: 24)
+    assert "█" not in drawn([BARS], None)
+    monkeypatch.setattr(streams, "width", lambda _: 80)
+    assert "█" in drawn([BARS], None)
+
+
+@pytest.mark.parametrize(
+    ("share", "bar"),
+    [(0.0, "░" * 10), (0.001, "█" + "░" * 9), (0.5, "█" * 5 + "░" * 5), (1.0, "█" * 10), (None, "")],
+)
+def test_a_bar_has_ten_blocks_and_shows_the_least_that_is_left(share, bar):
+    assert figures.bar(share) == bar

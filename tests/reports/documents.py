@@ -92,6 +92,169 @@ def _gate(a, b, value, *, met):
     return {"metric": "jaccard", "limit": 0.8, "a": a, "b": b, "value": value, "met": met, "ratio": 0.5}
 
 
+GRAPH = {
+    "groups": [
+        {
+            "name": HOSTILE,
+            "channels": 16,
+            "members": [
+                {"layer": HOSTILE, "axis": 0, "role": "makes"},
+                {"layer": "layer1.conv2", "axis": 0, "role": "makes"},
+                {"layer": "bn1", "axis": 0, "role": "follows"},
+                {"layer": "layer1.conv1", "axis": 1, "role": "reads"},
+                {"layer": "linear", "axis": 1, "role": "reads"},
+            ],
+            "prunable": True,
+            "reason": None,
+            "coupled_by": [{"how": "sum", "where": ["layer1"]}],
+        },
+        {
+            "name": "layer1.conv1",
+            "channels": 8,
+            "members": [
+                {"layer": "layer1.conv1", "axis": 0, "role": "makes"},
+                {"layer": "layer1.conv2", "axis": 1, "role": "reads"},
+            ],
+            "prunable": True,
+            "reason": None,
+            "coupled_by": [],
+        },
+        {
+            "name": "linear",
+            "channels": 10,
+            "members": [{"layer": "linear", "axis": 0, "role": "makes"}],
+            "prunable": False,
+            "reason": "an output of the network",
+            "coupled_by": [],
+        },
+        {
+            "name": f"{HOSTILE}#2",
+            "channels": 1,
+            "members": [{"layer": HOSTILE, "axis": 1, "role": "reads"}],
+            "prunable": False,
+            "reason": "convolves a fixed dimension",
+            "coupled_by": [],
+        },
+    ],
+    "flow": [
+        {"layer": HOSTILE, "type": "Conv2d", "channels": 16, "reads": [f"{HOSTILE}#2"], "makes": [HOSTILE]},
+        {
+            "layer": "layer1.conv1",
+            "type": "Conv2d",
+            "channels": 8,
+            "reads": [HOSTILE],
+            "makes": ["layer1.conv1"],
+        },
+        {
+            "layer": "layer1.conv2",
+            "type": "Conv2d",
+            "channels": 16,
+            "reads": ["layer1.conv1"],
+            "makes": [HOSTILE],
+        },
+        {"layer": "linear", "type": "Linear", "channels": 10, "reads": [HOSTILE], "makes": ["linear"]},
+    ],
+}
+"""The channel graph of a residual block, whose stream has the hostile name."""
+
+
+def inspected(**changed):
+    """The document of `inspect` with every key that it can have; a key that is None is left out."""
+    document = {
+        "schema": "prunecli.inspect/1",
+        "version": "0.1.0",
+        "path": f"models/{HOSTILE}.pt",
+        "kind": "torch zip",
+        "architecture": {"name": "cifar/resnet20", "confidence": 1.0, "arguments": {"num_classes": 10}},
+        "input_shape": [3, 32, 32],
+        "dtype": "float32",
+        "params": 1234,
+        "macs": 56789,
+        "bytes": 5000,
+        "sha256": "ab12" * 16,
+        "thop": {"params": 1234, "macs": 57000},
+        "differences": ["thop adds 211 MACs for norms"],
+        "layers": [{"name": HOSTILE, "type": "Conv2d", "channels": 16}],
+        **GRAPH,
+        "widths": {"multiple": 16, "measured": False, "slow": ["layer1.conv1"]},
+        "problems": [f"no coupling rule for {HOSTILE}"],
+    }
+    return {key: value for key, value in {**document, **changed}.items() if value is not None}
+
+
+def sensitive(**changed):
+    """The document of `sensitivity` of three groups, one without points."""
+
+    def points(*accuracies):
+        return [
+            {
+                "ratio": ratio,
+                "removed": 8 * place,
+                "macs": 0.5,
+                "loss": 10 - accuracy / 10,
+                "accuracy": accuracy,
+            }
+            for place, (ratio, accuracy) in enumerate(zip((0.5, 0.9), accuracies, strict=True), 1)
+        ]
+
+    groups = [
+        {"name": "layer1.conv1", "channels": 16, "points": points(97.0, 90.0), "reason": None},
+        {"name": HOSTILE, "channels": 16, "points": points(52.5, 10.0), "reason": None},
+        {"name": "tiny", "channels": 1, "points": [], "reason": "it has too few channels"},
+    ]
+    document = {
+        "schema": "prunecli.sensitivity/1",
+        "version": "0.1.0",
+        "origin": {
+            "path": None,
+            "criterion": "l2",
+            "ratios": [0.5, 0.9],
+            "data": "digits",
+            "images": 136,
+            "seed": 0,
+        },
+        "before": {"loss": 0.125, "accuracy": 97.5},
+        "groups": groups,
+        "output": None,
+    }
+    return {**document, **changed}
+
+
+def benched(**changed):
+    """The document of `bench` of two networks in two settings."""
+
+    def model(path, macs, median):
+        latency = {"median": median, "p10": 0.9 * median, "p90": 1.25 * median}
+        figures = {"images_per_second": 1000 / median, "peak_memory_bytes": None}
+        return {"path": path, "macs": macs, "params": 100, "latency_ms": latency, **figures}
+
+    def setting(batch):
+        models = [model(f"{HOSTILE}.pt", 800, 4.0 * batch), model("small.pt", 400, 2.5 * batch)]
+        ratio = {"latency": 1.6, "interval": [1.5, 1.75], "macs": 2.0, "latency_of_macs": 0.8}
+        ratios = [{"a": f"{HOSTILE}.pt", "b": "small.pt", **ratio}]
+        return {
+            "backend": "eager",
+            "threads": 2,
+            "batch": batch,
+            "rounds": 9,
+            "models": models,
+            "ratios": ratios,
+        }
+
+    runs = [setting(1), setting(16)]
+    document = {
+        "schema": "prunecli.bench/1",
+        "version": "0.1.0",
+        "device": "cpu",
+        **{key: runs[0][key] for key in ("backend", "threads", "batch", "models", "ratios")},
+        "dtype": None,
+        "memory_kept": False,
+        "machine": {"device": "cpu", "processor": "a processor"},
+        "runs": runs,
+    }
+    return {**document, **changed}
+
+
 def scored(**changed):
     """The document of `score`; the criteria part in the layer with the hostile name."""
     layers = [
@@ -117,6 +280,7 @@ def scored(**changed):
         "data": None,
         "layers": layers,
         "groups": [{"name": HOSTILE, "channels": 4, "scores": layers[1]["scores"]}],
+        "graph": GRAPH,
         "output": None,
     }
     return {**document, **changed}
@@ -196,6 +360,8 @@ def pruned(**changed):
             {"name": "linear", "type": "Linear", "before": 10, "after": 10, "removed": []},
         ],
         "protected": [{"name": "linear", "reason": "an output of the network"}],
+        "graph": GRAPH,
+        "data": "digits",
         "rules": [{"group": HOSTILE, "rule": "7 kept channels rounded up to 8"}],
         "widths": {"multiple": 16, "measured": True, "slow": [HOSTILE]},
         "bites": [{"ratio": 0.25, "epochs": 1}, {"ratio": 0.5, "epochs": 2}],

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 from reports import chromium
-from reports.documents import COMMAND, FACTS, HOSTILE, compared, finetuned, pruned, scored
+from reports.documents import (
+    COMMAND,
+    FACTS,
+    HOSTILE,
+    benched,
+    compared,
+    finetuned,
+    inspected,
+    pruned,
+    scored,
+    sensitive,
+)
 
 from prunecli.reports.building import PARTS
 from prunecli.reports.writing import write_report
@@ -14,6 +25,15 @@ pytestmark = [
     pytest.mark.skipif(chromium.BINARY is None, reason="there is no Chromium here"),
 ]
 PAIRS = "document.querySelector('#pairs table')"
+DOCUMENTS = {
+    "compare": compared(),
+    "score": scored(),
+    "finetune": finetuned(),
+    "prune": pruned(),
+    "inspect": inspected(),
+    "sensitivity": sensitive(),
+    "bench": benched(),
+}
 SPEARMAN = f"[...{PAIRS}.tHead.rows[0].cells].find((cell) => cell.textContent === 'Spearman')"
 
 
@@ -27,10 +47,9 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    documents = {"compare": compared(), "score": scored(), "finetune": finetuned(), "prune": pruned()}
-    for kind, document in documents.items():
+    for kind, document in DOCUMENTS.items():
         write_report(str(folder / f"{kind}.html"), document, command=COMMAND, facts=FACTS)
-    return {kind: folder / f"{kind}.html" for kind in documents}
+    return {kind: folder / f"{kind}.html" for kind in DOCUMENTS}
 
 
 def column(browser, number):
@@ -43,7 +62,10 @@ def column(browser, number):
         ("compare", {"l1", "l2", "apoz"}),
         ("score", {"l1", "l2", "apoz"}),
         ("finetune", {"Loss", "Accuracy, %", "best: epoch 2, 87.5"}),
-        ("prune", {"filters", "before", "after", "linear", "Loss"}),
+        ("prune", {"filters", "before", "after", "linear", "Loss", "16 → 8", "coupled by 1 sum in layer1"}),
+        ("inspect", {"layer1.conv1", "reads them"}),
+        ("sensitivity", {"Accuracy, %", "Loss", "Points of accuracy lost", "45.0"}),
+        ("bench", {"small.pt", "  2.5 ms"}),
     ],
 )
 def test_the_page_says_nothing_to_the_console_and_asks_for_nothing(browser, pages, kind, drawn):
@@ -127,11 +149,11 @@ def test_colours_follow_the_reader_and_the_toggle(browser, pages, dark):
     assert browser.ask("document.getElementById('theme').textContent") == ("Dark" if dark else "Light")
 
 
-@pytest.mark.parametrize("kind", ["compare", "score", "finetune", "prune"])
+@pytest.mark.parametrize("kind", DOCUMENTS)
 def test_on_a_phone_only_boxes_scroll_sideways(browser, pages, kind, tmp_path):
-    browser.view(width=390, height=844)
+    browser.view(width=360, height=780)
     browser.open(pages[kind])
-    assert browser.ask("document.documentElement.scrollWidth") == 390
+    assert browser.ask("document.documentElement.scrollWidth") == 360
     boxes = "[...document.querySelectorAll('.table')].filter((box) => box.scrollWidth > box.clientWidth)"
     assert browser.ask(f"{boxes}.length") > 0
     browser.screenshot(tmp_path / "phone.png", whole=True)

@@ -120,5 +120,5 @@ def test_a_file_that_is_there_is_kept_without_force(tmp_path):
 
 
 def test_a_document_of_another_command_has_no_report():
-    with pytest.raises(ValueError, match=r"prunecli\.inspect/1"):
-        text_of({"schema": "prunecli.inspect/1"})
+    with pytest.raises(ValueError, match=r"prunecli\.catalog/1"):
+        text_of({"schema": "prunecli.catalog/1"})

@@ -27,7 +27,8 @@ def plans(draw):
         size = draw(st.integers(1, 20))
         removed = draw(st.sets(st.integers(0, size - 1)))
         cuts.append(Cut(name, draw(st.integers(0, 3)), size, tuple(sorted(removed))))
-    changes = [AttributeChange(name, "width", 4, draw(st.sampled_from([2, (2, 3)]))) for name in names]
+    widths = [(4, 2), (4, 4), ((4, 3), (2, 3))]
+    changes = [AttributeChange(name, "width", *draw(st.sampled_from(widths))) for name in names]
     return Plan(tuple(cuts), tuple(changes), (GroupCut("g", 9, (0, 8)),))
 
 
@@ -110,3 +111,16 @@ def test_a_saved_plan_must_come_to_the_same_cuts_here():
     ):
         with pytest.raises(InputRefused):
             follow_plan(graph, other, copy.deepcopy(model))
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 5), ((4, 4), (4, 5)), (4, (4,)), ((4,), (4, 4))])
+def test_a_plan_that_lets_a_number_rise_is_refused(before, after):
+    plan = Plan((), (AttributeChange("stem", "out_channels", before, after),))
+    with pytest.raises(InputRefused, match="goes from"):
+        Plan.from_json(plan.to_json())
+
+
+def test_a_plan_that_lies_about_what_was_there_raises_nothing():
+    model = networks.Residual()
+    with pytest.raises(InputRefused, match="raises stem.out_channels from 8 to 9"):
+        carry_out(Plan((), (AttributeChange("stem", "out_channels", 99, 9),)), model)

@@ -40,7 +40,7 @@ def test_inspect_says_what_is_in_a_public_checkpoint(public_checkpoint):
     assert any("BatchNorm2d" in reason for reason in document["differences"])
     groups = {group["name"]: group for group in document["groups"]}
     assert groups["conv1"]["prunable"]
-    assert {"layer": "layer3.2.conv2", "axis": 0} in groups["conv1"]["members"]
+    assert {"layer": "layer3.2.conv2", "axis": 0, "role": "makes"} in groups["conv1"]["members"]
     assert groups["linear"]["reason"] == "an output of the network"
     json.dumps(document, allow_nan=False)
 

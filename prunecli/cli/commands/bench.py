@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from prunecli.cli import bench_options
-from prunecli.cli.gathering import Manner, Subjects
+from prunecli.cli import bench_options, options
+from prunecli.cli.gathering import Drawing, Manner, Subjects
 from prunecli.cli.pages import bench as pages
 from prunecli.cli.presenting import present
 from prunecli.cli.values import flat
@@ -12,12 +12,14 @@ EXAMPLES = """
 prunecli bench model.safetensors small.safetensors
 prunecli bench model.safetensors small.safetensors --backend eager,channels-last,onnxruntime --batch-size 1,16
 prunecli bench small.safetensors --threads 1,2,4 --json
+prunecli bench model.safetensors small.safetensors --report latency.html
 """
 
 
 def bench(
     subjects: Subjects,
     *,
+    drawing: Drawing,
     manner: Manner,
     backend: bench_options.Backends = None,
     threads: bench_options.Threads = None,
@@ -27,6 +29,7 @@ def bench(
     rounds: bench_options.Rounds = None,
     memory: bench_options.Memory = True,
     keep_memory: bench_options.KeepMemory = False,
+    force: options.Force = False,
 ) -> None:
     """Measure latency, throughput and memory of one or more checkpoints, side by side."""
     from prunecli.workflows.bench import bench as work
@@ -43,6 +46,7 @@ def bench(
             rounds=rounds,
             memory=memory,
             keep_memory=keep_memory,
+            keep=drawing.keepsakes(force=force),
             progress=progress,
         ),
         pages=pages,

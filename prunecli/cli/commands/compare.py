@@ -44,4 +44,5 @@ def compare(
         ),
         pages=pages,
         manner=manner,
+        following=pages.following,
     )

@@ -103,5 +103,6 @@ def export(
         ),
         pages=pages,
         manner=manner,
+        following=pages.following,
         destination=target.output,
     )

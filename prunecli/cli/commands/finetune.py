@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from prunecli.cli import options
-from prunecli.cli.gathering import Manner, Subject, Target, command_line
+from prunecli.cli.gathering import Manner, Publishing, Subject, Target
 from prunecli.cli.pages import finetune as pages
 from prunecli.cli.presenting import present
 from prunecli.cli.training_options import (
@@ -36,6 +36,7 @@ def finetune(
     enduring: Enduring,
     teaching: Teaching,
     going: Going,
+    publishing: Publishing,
     data: options.Data = None,
     epochs: options.Epochs = 10,
     recalibrate: Recalibrate = None,
@@ -44,12 +45,9 @@ def finetune(
     seed: options.Seed = 0,
     validation_share: ValidationShare = 0.1,
     skip_bad_images: options.SkipBadImages = False,
-    plot: options.Plot = None,
-    report: options.Report = None,
 ) -> None:
     """Train a checkpoint on data; the best epoch on the validation share is kept."""
     from prunecli.workflows.finetune import finetune as work
-    from prunecli.workflows.keeping import Keepsakes
 
     present(
         "finetune",
@@ -65,7 +63,7 @@ def finetune(
             **asdict(going),
             output=target.output,
             force=target.force,
-            keep=Keepsakes(plot=plot, report=report, force=target.force, command=command_line()),
+            keep=publishing.keepsakes(force=target.force),
             progress=progress,
         ),
         pages=pages,

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from prunecli.cli import options
-from prunecli.cli.gathering import Manner, Subject, Target
+from prunecli.cli.gathering import Manner, Publishing, Subject, Target
 from prunecli.cli.pages import prune as pages
 from prunecli.cli.part_options import Parting
 from prunecli.cli.presenting import present
-from prunecli.cli.pruning_options import Biting, Choosing, Drawing, Judging, LossAware, Planning
+from prunecli.cli.pruning_options import Biting, Choosing, Judging, LossAware, Planning
 from prunecli.cli.training_options import Going, Learning, Teaching
 from prunecli.cli.tuning_options import Tuning
 
@@ -41,7 +41,7 @@ def prune(
     going: Going,
     judging: Judging,
     planning: Planning,
-    drawing: Drawing,
+    publishing: Publishing,
     target: Target,
     manner: Manner,
     epochs: options.StrategyEpochs = None,
@@ -71,7 +71,7 @@ def prune(
             max_drop=judging.max_drop,
             **asdict(going),
             **asdict(planning),
-            keep=drawing.keepsakes(force=target.force),
+            keep=publishing.keepsakes(force=target.force),
             **asdict(target),
             progress=progress,
         ),

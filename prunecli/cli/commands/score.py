@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from prunecli.cli import options, streams
-from prunecli.cli.gathering import CalibrationImages, Manner, Subject, command_line
+from prunecli.cli.gathering import CalibrationImages, Drawing, Manner, Subject
 from prunecli.cli.option import RESULT, option
 from prunecli.cli.pages import score as pages
 from prunecli.cli.presenting import present
@@ -21,7 +21,7 @@ _SAVE = option(
     "--save",
     help="Keep the scores in a file, for compare and prune to take by --scores.",
     metavar="FILE",
-    parse=streams.writable,
+    parse=streams.file_name,
     section=RESULT,
 )
 
@@ -31,17 +31,15 @@ def score(
     *,
     manner: Manner,
     images: CalibrationImages,
+    drawing: Drawing,
     criteria: options.Criteria = _CRITERIA,
     scope: options.Scope = "local",
     seed: options.Seed = 0,
     stream: options.Stream = None,
     save: Annotated[str | None, _SAVE] = None,
-    plot: options.Plot = None,
-    report: options.Report = None,
     force: options.Force = False,
 ) -> None:
     """Score every filter and every channel group; higher means keep, for every criterion."""
-    from prunecli.workflows.keeping import Keepsakes
     from prunecli.workflows.score import score as work
 
     present(
@@ -55,9 +53,10 @@ def score(
             save=save,
             stream=stream,
             force=force,
-            keep=Keepsakes(plot=plot, report=report, force=force, command=command_line()),
+            keep=drawing.keepsakes(force=force),
             progress=progress,
         ),
         pages=pages,
         manner=manner,
+        following=pages.following,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from prunecli.cli import options, streams
-from prunecli.cli.gathering import CalibrationImages, Manner, Subject
+from prunecli.cli.gathering import CalibrationImages, Drawing, Manner, Subject
 from prunecli.cli.option import PRUNING, RESULT, option
 from prunecli.cli.pages import sensitivity as pages
 from prunecli.cli.presenting import present
@@ -15,7 +15,7 @@ from prunecli.cli.values import ratios as several
 
 EXAMPLES = """
 prunecli sensitivity model.pth --data images/ --save sensitivity.json
-prunecli sensitivity --ratio 0.25,0.5 --criterion fpgm
+prunecli sensitivity --ratio 0.25,0.5 --criterion fpgm --plot curves.png --report sensitivity.html
 """
 
 _RATIOS = option(
@@ -30,7 +30,7 @@ _SAVE = option(
     help="Keep the figures in a file, group by group: the same command goes on from there, and prune takes "
     "them by --sensitivity.",
     metavar="FILE",
-    parse=streams.writable,
+    parse=streams.file_name,
     section=RESULT,
 )
 
@@ -39,6 +39,7 @@ def sensitivity(
     subject: Subject,
     *,
     images: CalibrationImages,
+    drawing: Drawing,
     manner: Manner,
     criterion: options.Criterion = "l2",
     ratios: Annotated[list[Numbers] | None, _RATIOS] = None,
@@ -64,6 +65,7 @@ def sensitivity(
             seed=seed,
             save=save,
             force=force,
+            keep=drawing.keepsakes(force=force),
             progress=progress,
         ),
         pages=pages,

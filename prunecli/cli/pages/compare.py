@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prunecli.cli import figures
+from prunecli.cli.suggesting import command
 from prunecli.cli.tables import Column, Page, Table, name, number
 
 MOST_IN_A_LIST = 6
@@ -27,6 +28,22 @@ def page(document: Mapping[str, Any]) -> Page:
         _gates(document),
         _remarks(document),
     )
+
+
+def following(document: Mapping[str, Any]) -> str | None:
+    """The next command: judge the criteria by what their cuts do, or prune by the one that does the least."""
+    cuts = [
+        (cut["loss"], -cut["ratio"], one["criterion"], cut["ratio"])
+        for one in document.get("judgement") or ()
+        for cut in one["cuts"]
+        if cut.get("loss") is not None
+    ]
+    if not cuts:
+        return "the same with --judge shows whose cuts do the least damage"
+    largest = max(ratio for *_, ratio in cuts)
+    _, _, criterion, ratio = min(each for each in cuts if each[-1] == largest)
+    path = (document.get("checkpoint") or {}).get("path")
+    return command("prune", path, "--criterion", criterion, "--ratio", f"{ratio:g}")
 
 
 def flat(document: Mapping[str, Any]) -> Table:

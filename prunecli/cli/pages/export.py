@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prunecli.cli import figures
+from prunecli.cli.suggesting import command
 from prunecli.cli.tables import Page, Table, facts, name, number
 
 
@@ -29,6 +30,12 @@ def page(document: Mapping[str, Any]) -> Page:
             ]
         ),
     )
+
+
+def following(document: Mapping[str, Any]) -> str | None:
+    """The next command: how fast the file is, where `bench` runs such files."""
+    path = (document.get("output") or {}).get("path")
+    return command("bench", path) if str(path).endswith(".onnx") else None
 
 
 def _beside(written: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from prunecli.allocation.targets import WORDS
 from prunecli.cli import figures
-from prunecli.cli.tables import Column, Page, Table, facts, name, number
+from prunecli.cli.tables import Column, Page, Table, bar, facts, name, number
 
 _COSTS = (("parameters", "params"), ("MACs", "macs"), ("bytes of weights", "bytes"))
 
@@ -175,8 +175,9 @@ def _accuracy_row(accuracy: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 def _layers(document: Mapping[str, Any]) -> Table:
     rows = tuple(
-        (layer["name"], layer["type"], layer["before"], layer["after"], _removed_share(layer))
+        (layer["name"], layer["type"], layer["before"], layer["after"], removed, _kept(removed))
         for layer in document["layers"]
+        for removed in (_removed_share(layer),)
     )
     columns = (
         name("layer"),
@@ -184,12 +185,17 @@ def _layers(document: Mapping[str, Any]) -> Table:
         number("before", figures.count),
         number("after", figures.count),
         number("removed", figures.share),
+        bar("kept"),
     )
     return Table(columns=columns, rows=rows, title="Channels")
 
 
 def _removed_share(layer: Mapping[str, Any]) -> float | None:
     return 1 - layer["after"] / layer["before"] if layer["before"] else None
+
+
+def _kept(removed: float | None) -> float | None:
+    return None if removed is None else 1 - removed
 
 
 def _rules(document: Mapping[str, Any]) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prunecli.cli import figures
+from prunecli.cli.suggesting import command
 from prunecli.cli.tables import Page, Table, facts, name, number
 
 
@@ -30,6 +31,14 @@ def page(document: Mapping[str, Any]) -> Page:
             document.get("groups") or [], "channels", "group", "Scores of channel groups (higher = keep)"
         ),
     )
+
+
+def following(document: Mapping[str, Any]) -> str | None:
+    """The next command: whether the criteria agree, or what one of them would remove."""
+    path, criteria = (document.get("checkpoint") or {}).get("path"), document["criteria"]
+    if len(criteria) > 1:
+        return command("compare", path, "--criteria", ",".join(criteria), "--ratio", "0.3,0.5")
+    return command("prune", path, "--criterion", criteria[0], "--ratio", "0.5", "--dry-run")
 
 
 def flat(document: Mapping[str, Any]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunecli.training.logs.opening import KINDS, Logs, open_logs
+from prunecli.training.logs.opening import KINDS, Logs, log_files, open_logs
 from prunecli.training.logs.records import TrainingLog
 
-__all__ = ["KINDS", "Logs", "TrainingLog", "open_logs"]
+__all__ = ["KINDS", "Logs", "TrainingLog", "log_files", "open_logs"]

@@ -126,6 +126,11 @@ def open_logs(
     return Logs(members, run=name, progress=progress)
 
 
+def log_files(specs: Sequence[str]) -> tuple[str, ...]:
+    """The files of JSON lines among `specs`; raises WrongUse for an unknown kind."""
+    return tuple(place for kind, place in map(_parsed, specs) if kind == "jsonl")
+
+
 @contextmanager
 def _failure_in_words(spec: str) -> Iterator[None]:
     """Whatever a foreign package raises, as one line."""

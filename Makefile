@@ -7,7 +7,7 @@ JOBS ?= 2
 # One thread a test process: more would only fight over the same cores.
 TEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: demo test test-slow lint types samples clean
+.PHONY: demo test test-slow fuzz lint types samples clean
 
 demo: $(VENV)/.demo
 	@PRUNECLI=$(BIN)/prunecli sh examples/demo.sh
@@ -17,6 +17,11 @@ test: $(VENV)/.test
 
 test-slow: $(VENV)/.test
 	$(TEST) -m slow
+
+# FUZZ_SECONDS over all targets together.
+fuzz: $(VENV)/.test
+	$(PIP) --editable '.[fuzz]'
+	OMP_NUM_THREADS=1 FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/python tests/hostile/fuzzing/fuzz.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -30,6 +30,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "local, inner": {"residual": "inner"},
     "exact, inner": {"scope": "exact", "residual": "inner"},
     "global, sensitivity": {"scope": "global", "sensitivity": ""},
+    "latency": {"scope": "latency"},
+    "latency, in eights": {"scope": "latency", "round_to": 8},
 }
 
 

@@ -37,8 +37,10 @@ ENOUGH, ENOUGH_INSIDE, ENOUGH_CHANNELS = 0.4, 0.25, 0.8
 
 def try_one(name: str) -> dict[str, Any]:
     """Prune and prove one architecture in this process; the row of the results."""
+    import numpy as np
     import torch
 
+    from prunecli.allocation.choosing import allocate
     from prunecli.architectures import build, resolve
     from prunecli.graph.channel_graph import build_graph
     from prunecli.surgery.cutting import carry_out
@@ -53,8 +55,8 @@ def try_one(name: str) -> dict[str, Any]:
     start = time.perf_counter()
     graph = build_graph(model, architecture.input_shape)
     traced = time.perf_counter()
-    chosen = {group.name: range(0, 2 * (group.channels // 2), 2) for group in graph.prunable}
-    planned = make_plan(graph, chosen)
+    every_other = {group.name: np.arange(group.channels) % 2.0 for group in graph.prunable}
+    planned = make_plan(graph, allocate(graph, every_other, ratio=RATIO).removed)
     cut = carry_out(planned.plan, copy.deepcopy(model))
     done = time.perf_counter()
     removed = {group.name: group.removed for group in planned.plan.groups}

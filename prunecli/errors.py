@@ -7,9 +7,15 @@ failed, 130 interrupted.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 MAX_HINTS = 3
+# torch's allocator on the CPU, the system, C++, and oneDNN, which says no more than what it could not make.
+_MEMORY_WORDS = (
+    *("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory"),
+    *("bad_alloc", "could not create a primitive", "could not create a memory object"),
+)
 
 
 class PrunecliError(Exception):
@@ -67,6 +73,16 @@ class Interrupted(PrunecliError):
     def told(self, hints: Iterable[str]) -> Interrupted:
         """The same with other hints."""
         return Interrupted(self.message, hints=hints, signal=self.signal, kept=self.kept)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's, torch's on a device, or what computes on the CPU."""
+    torch = sys.modules.get("torch")
+    device = getattr(torch, "OutOfMemoryError", None)
+    if isinstance(error, MemoryError) or (device is not None and isinstance(error, device)):
+        return True
+    words = str(error).lower()
+    return isinstance(error, (RuntimeError, OSError)) and any(word in words for word in _MEMORY_WORDS)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:

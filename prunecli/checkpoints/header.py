@@ -19,10 +19,10 @@ from prunecli.checkpoints.source import Source
 from prunecli.checkpoints.wording import shown
 from prunecli.errors import InputRefused
 
-# 100 bytes name a tensor, so this is room for all that may be named; the format's own limit is 100,000,000, but JSON of
+# Room for a document of 16 MB beside the names; the format's own limit is 100,000,000, but JSON of
 # that size takes gigabytes once it is parsed.
 MAX_HEADER_BYTES = 32 << 20
-MAX_TENSORS = 20_000  # of one file: what each costs until a network is known for it is some 50 µs
+MAX_TENSORS = 20_000  # of one file; each costs some 50 µs until it is known or refused
 MAX_VALUES = 1_500_000  # 15 commas and brackets a tensor
 _JSON_TEXT = re.compile(r'"[^"]*"')  # where no quote is escaped
 

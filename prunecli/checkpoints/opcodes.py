@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from prunecli.checkpoints.unfolding import Unfolding, UnfoldingError
 
 MAX_OPCODES = 1_000_000
+MAX_STORAGES = 10_000  # as many as an archive may have members
 MAX_GLOBALS = 10_000  # a pickler names each once and recalls it
 
 # module and name as the opcode holds them, separated by a space; Python 2 wrote __builtin__
@@ -161,7 +162,7 @@ def scan_pickle(data: bytes, *, start: int = 0) -> Scan:
     stream.seek(start)
     found: list[Named] = []
     texts, unfolding = _Texts(), Unfolding()
-    number, largest, foreign = 0, 0, None
+    number, largest, storages, foreign = 0, 0, 0, None
     try:
         for count, (opcode, argument, position) in enumerate(pickletools.genops(stream)):
             if count >= MAX_OPCODES:
@@ -174,7 +175,9 @@ def scan_pickle(data: bytes, *, start: int = 0) -> Scan:
             if name in _NUMBERS and isinstance(argument, int):
                 number = argument
             if name == "BINPERSID":
-                largest = max(largest, number)
+                largest, storages = max(largest, number), storages + 1
+                if storages > MAX_STORAGES:
+                    raise BrokenPickleError(f"asks for more than {MAX_STORAGES:,} storages")
             spelled = _global_of(name, argument, texts.last)
             if spelled is None:
                 texts.follow(name, argument)

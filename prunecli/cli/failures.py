@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-import sys
 from dataclasses import dataclass
 
 import typer
 
 from prunecli.cli import usage
-from prunecli.errors import MAX_HINTS, Interrupted, PrunecliError
+from prunecli.errors import MAX_HINTS, Interrupted, PrunecliError, is_out_of_memory
 
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 _USAGE = typer.BadParameter.mro()[1]  # UsageError, which typer itself does not export
 
 
@@ -72,16 +70,6 @@ def _internal(error: BaseException) -> Failure:
         f"internal error: {kind}: {said}" if said else f"internal error: {kind}",
         "run the same again with --verbose for a traceback, and report it",
     )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python's, torch's on a device, or torch's allocator on the CPU."""
-    torch = sys.modules.get("torch")
-    device = getattr(torch, "OutOfMemoryError", None)
-    if isinstance(error, MemoryError) or (device is not None and isinstance(error, device)):
-        return True
-    words = str(error).lower()
-    return isinstance(error, (RuntimeError, OSError)) and any(word in words for word in _MEMORY_WORDS)
 
 
 def _failure(exit_code: int, message: str, *hints: str) -> Failure:

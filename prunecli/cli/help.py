@@ -17,7 +17,14 @@ _ORDER = (_ARGUMENTS, MEASURING, PRUNING, TRAINING, DATA, GATES, MODEL, RESULT, 
 
 def write_sections(params: Sequence[Parameter], ctx: Context, formatter: HelpFormatter) -> None:
     """Write one titled list for each section that has an option."""
-    sections: dict[str, list[tuple[str, str]]] = {name: [] for name in _ORDER}
+    for title, records in sections(params, ctx).items():
+        with formatter.section(title):
+            formatter.write_dl(records)
+
+
+def sections(params: Sequence[Parameter], ctx: Context) -> dict[str, list[tuple[str, str]]]:
+    """{title: [(spelling, meaning)]} in the order of the help, without sections that have no option."""
+    found: dict[str, list[tuple[str, str]]] = {name: [] for name in _ORDER}
     for param in params:
         record = param.get_help_record(ctx)
         if record is not None:
@@ -25,11 +32,8 @@ def write_sections(params: Sequence[Parameter], ctx: Context, formatter: HelpFor
             title = _ARGUMENTS if argument else getattr(param, "rich_help_panel", None) or _OTHERS
             if argument:
                 record = (param.metavar or param.name, record[1])
-            sections.setdefault(title, []).append(record)
-    for title, records in sections.items():
-        if records:
-            with formatter.section(title):
-                formatter.write_dl(records)
+            found.setdefault(title, []).append(record)
+    return {title: records for title, records in found.items() if records}
 
 
 def write_commands(commands: Mapping[str, Command], formatter: HelpFormatter) -> None:

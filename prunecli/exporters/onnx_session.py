@@ -35,10 +35,23 @@ def given_to(path: Path, names: Sequence[str]) -> set[str]:
 
 
 def _session(path: Path) -> Any:
-    import onnxruntime
     import torch
+
+    return open_session(path, threads=torch.get_num_threads())
+
+
+def open_session(
+    path: Path, *, threads: int, provider: str = "CPUExecutionProvider", waits_idle: bool = False
+) -> Any:
+    """A session of onnxruntime, which prints nothing; raises whatever onnxruntime raises.
+
+    With `waits_idle` its threads leave the processor to others between two calls.
+    """
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.intra_op_num_threads = torch.get_num_threads()
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = threads
+    if waits_idle:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+    return onnxruntime.InferenceSession(str(path), options, providers=[provider])

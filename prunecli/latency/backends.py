@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunecli.errors import InputRefused, WrongUse
+from prunecli.exporters.onnx_session import open_session
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -113,15 +114,10 @@ def onnx_run(path: Path, *, batch: int, threads: int, device: str, shape: Sequen
 
     Raises InputRefused for a file that onnxruntime does not open, or whose batch or shape does not fit.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    # Threads that wait for the next call would take the processor from the network timed beside this one.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    provider = _provider(device)
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=[_provider(device)])
+        # Threads that wait for the next call would take the processor from the network timed beside this one.
+        session = open_session(path, threads=threads, provider=provider, waits_idle=True)
     except Exception as error:  # onnxruntime has a class for each of many failures
         raise InputRefused(
             f"onnxruntime does not open {str(path)!r}: {str(error).splitlines()[0]}"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from prunecli.errors import WorkFailed, WrongUse
+from prunecli.errors import PrunecliError, WorkFailed, WrongUse, is_out_of_memory
 
 
 def pick_device(name: str) -> torch.device:
@@ -35,11 +35,8 @@ def memory_in_words(batch_size: int) -> Iterator[None]:
     """Turn running out of memory, on the device or the host, into WorkFailed with what to type next."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _too_large(batch_size, str(error)) from error
-    except RuntimeError as error:
-        # The CPU allocator has no error class of its own.
-        if "can't allocate memory" not in str(error):
+    except Exception as error:
+        if isinstance(error, PrunecliError) or not is_out_of_memory(error):
             raise
         raise _too_large(batch_size, str(error)) from error
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import closing
 
 import pytest
@@ -114,3 +115,13 @@ def test_a_name_that_comes_twice_is_found_quickly_among_many():
     names = ",".join(f'"{n}":1' for n in range(200_000))
     with pytest.raises(ValueError, match="holds 199999 twice"):
         strict_json("{" + names + ',"199999":2}', most_objects=1)
+
+
+def test_escaped_quotes_hide_no_values_and_cost_no_memory():
+    hidden = '{"a":"\\"",' + '"b":[' + "1," * 2_000_000 + '1],"c":"\\\\"}'
+    with pytest.raises(ValueError, match="more than 1,500,000 values"):
+        strict_json(hidden, most_objects=10)
+    tracemalloc.start()
+    strict_json('{"a":"' + '\\"' * 2_000_000 + "," * 1_600_000 + '"}', most_objects=1)
+    assert tracemalloc.get_traced_memory()[1] < 60_000_000
+    tracemalloc.stop()

@@ -103,3 +103,14 @@ def test_any_bytes_give_a_scan_or_a_broken_pickle(raw):
     except BrokenPickleError:
         return
     assert 0 < scan.end <= len(raw)
+
+
+def test_globals_and_storages_without_end_stop_at_their_limits(monkeypatch):
+    monkeypatch.setattr(opcodes, "MAX_GLOBALS", 3)
+    monkeypatch.setattr(opcodes, "MAX_STORAGES", 3)
+    size = b"ctorch\nSize\n0"
+    assert len(scan_pickle(size * 3 + b"N.").globals) == 3
+    with pytest.raises(BrokenPickleError, match="names more than 3 globals"):
+        scan_pickle(size * 4 + b"N.")
+    with pytest.raises(BrokenPickleError, match="more than 3 storages"):
+        scan_pickle(b"NQ0" * 4 + b"N.")

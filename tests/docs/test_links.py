@@ -7,7 +7,7 @@ import re
 import pytest
 from docs.markdown import ROOT, anchors, blocks, links
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 
 
 def test_the_pages_are_there():

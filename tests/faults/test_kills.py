@@ -26,6 +26,15 @@ SWEEP = (
 FEW, MANY = 4, 67
 
 
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Moments are fractions of a run, which must not wait for the process that it comes from."""
+    run("evaluate", folder=tmp_path_factory.mktemp("warm"))
+
+
 def killed(arguments: tuple[str, ...], folder: Path, moment: float) -> Ended:
     """The run, killed after `moment` seconds if it is not over by then."""
     running = Running(*arguments, folder=folder)

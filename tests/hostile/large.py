@@ -1,7 +1,5 @@
 """Files of about 50 MB that are as expensive as each kind can be made; too slow for the suite."""
 
-# ruff: noqa: E501 - a case a line
-
 from __future__ import annotations
 
 import json

@@ -37,5 +37,5 @@ def test_another_file_is_refused(tmp_path, text):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputRefused, match="no latency table"):
+    with pytest.raises(InputRefused, match="does not exist"):
         load_table(tmp_path / "none.json", machine={})

@@ -48,19 +48,21 @@ class _Attention:
 
 @lru_cache(maxsize=4)
 def links_of(graph: ChannelGraph) -> tuple[Link, ...]:
-    """The links of a network, one a group: what cannot shrink without it, and can with it."""
-    by_kind: dict[str, list[_Attention]] = {}
+    """The links of a network, one a group: what cannot shrink without it, and can with it.
+
+    Attentions of one class are taken to be alike where they are tried inside alone.
+    """
+    free: dict[str, bool] = {ALWAYS: False}
+    bound = []
     for each in _attentions(graph):
-        by_kind.setdefault(each.kind, []).append(each)
-    known = by_kind.get(ALWAYS, [])
-    found = [
-        each
-        for kind, attentions in by_kind.items()
-        if kind != ALWAYS and not runs_without(graph, {each.inside.name: (0,) for each in attentions})
-        for each in attentions
-    ]
-    links = _links([*known, *found])
-    if not found or runs_without(graph, {k: v for link in links for k, v in link.leaving().items()}):
+        if each.kind not in free:
+            free[each.kind] = runs_without(graph, {each.inside.name: (0,)})
+        if not free[each.kind]:
+            bound.append(each)
+    links = _links(bound)
+    if all(each.kind == ALWAYS for each in bound):
+        return links
+    if runs_without(graph, {name: gone for link in links for name, gone in link.leaving().items()}):
         return links
     return tuple(link for link in links if runs_without(graph, link.leaving()))
 

@@ -47,7 +47,7 @@ SURROUNDINGS: dict[str, dict[str, str | None]] = {
 
 
 # A line that a clock has a part in: seconds, images a second, and a finetuning's rows, which end with them.
-TIMED = re.compile(r"second| s\b|/s|^ *\d+ .* \d+$")
+TIMED = re.compile(r"second| s\b|/s|^ *\d+ .* [\d,]+$")
 
 
 def words(command: str, name: str, out: str) -> list[str]:

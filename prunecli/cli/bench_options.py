@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from prunecli.cli.names import choice
-from prunecli.cli.option import MEASURING, RESULT, TRAINING, option
+from prunecli.cli.option import MEASURING, MODEL, RESULT, TRAINING, option
 from prunecli.cli.values import Names, Unfit, number, whole
 from prunecli.latency.backends import BACKENDS, ONNX
 
@@ -56,7 +56,7 @@ Threads = Annotated[
         help="Threads of the processor, with commas between them. Unsaid: as many as torch takes.",
         metavar="N,N",
         parse=wholes(1, example="1,2,4"),
-        section=MEASURING,
+        section=MODEL,
     ),
 ]
 BatchSizes = Annotated[

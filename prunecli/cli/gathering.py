@@ -42,13 +42,14 @@ class Subject(Described):
     """Which model: the options that every command on a checkpoint has."""
 
     checkpoint: options.Checkpoint = None
+    threads: options.Threads = None
     mean: options.Mean = None
     std: options.Std = None
 
     def opening(self) -> Opening:
         """The same as the workflows take it."""
         mean, std = (None if each is None else tuple(each) for each in (self.mean, self.std))
-        return self._opening(self.checkpoint, mean=mean, std=std)
+        return self._opening(self.checkpoint, threads=self.threads, mean=mean, std=std)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,6 +83,16 @@ Device = Annotated[
         "--device", help="cpu, cuda, cuda:N or mps.", metavar="DEVICE", parse=values.device, section=MODEL
     ),
 ]
+Threads = Annotated[
+    int | None,
+    option(
+        "--threads",
+        help="Threads of the processor that compute. Unsaid: as many as torch takes.",
+        metavar="N",
+        parse=values.whole(1),
+        section=MODEL,
+    ),
+]
 Mean = Annotated[
     Numbers | None,
     option(

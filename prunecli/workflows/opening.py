@@ -34,8 +34,14 @@ class Opening:
     ema: bool = False
     allow_nonfinite: bool = False
     device: str = "cpu"
+    threads: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+
+    def take_threads(self) -> None:
+        """From now on compute with as many threads as were asked for."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,6 +88,7 @@ def load(path: str, *, model: str | None = None) -> nn.Module:
 
 def open_checkpoint(opening: Opening, *, progress: Progress = silent) -> Opened:
     """Read, identify, build, load, and remark what was decided. Raises InputRefused for what does not fit."""
+    opening.take_threads()
     checkpoint, notes = _read(opening)
     return network_of(opening, checkpoint, notes=notes, progress=progress)
 

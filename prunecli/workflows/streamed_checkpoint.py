@@ -98,6 +98,7 @@ class StreamedCheckpoint:
 @contextmanager
 def streamed_checkpoint(opening: Opening, *, progress: Progress = silent) -> Iterator[StreamedCheckpoint]:
     """Open a checkpoint for streaming, for as long as the context lasts; raises as `open_checkpoint` does."""
+    opening.take_threads()
     with mapped_checkpoint(str(opening.checkpoint), ema=opening.ema) as mapped:
         checkpoint = replace(mapped.checkpoint, sha256=NOT_HASHED)
         if not all(mapped.maps.holds(tensor) for tensor in checkpoint.tensors.values()):

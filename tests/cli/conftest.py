@@ -168,6 +168,7 @@ class Opening:
     trust_pickle: str | None
     ema: bool = False
     device: str = "cpu"
+    threads: int | None = None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     allow_nonfinite: bool = False

@@ -219,6 +219,8 @@ def test_the_opening_arrives_typed(cli, workflows):
             "0.25,0.25,0.25",
             "--model",
             "n.py:f",
+            "--threads",
+            "3",
         ],
     )
     opening = workflows["inspect"].opening
@@ -227,6 +229,7 @@ def test_the_opening_arrives_typed(cli, workflows):
     assert opening.trust_pickle == sha.lower()
     assert opening.mean == (0.5, 0.5, 0.5)
     assert (opening.ema, opening.device, opening.model) == (True, "cuda:1", "n.py:f")
+    assert opening.threads == 3
 
 
 @pytest.mark.parametrize(

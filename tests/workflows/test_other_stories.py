@@ -254,3 +254,12 @@ def test_a_normalisation_must_fit_the_channels(public_checkpoint):
     path = public_checkpoint.checkpoint
     with pytest.raises(InputRefused, match="mean and a deviation"):
         open_checkpoint(Opening(checkpoint=path, mean=(0.5,)))
+
+
+def test_as_many_threads_compute_as_were_asked_for():
+    before = torch.get_num_threads()
+    try:
+        open_checkpoint(Opening(threads=before + 2))
+        assert torch.get_num_threads() == before + 2
+    finally:
+        torch.set_num_threads(before)

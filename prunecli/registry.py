@@ -14,8 +14,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prunecli.errors import PrunecliError, unknown_name
 
@@ -74,5 +75,11 @@ class Registry(Generic[T], Mapping[str, T]):
         for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
             if module != "contract":
                 importlib.import_module(f"{self._package}.{module}")
-        for point in entry_points(group=self._group):
+        for point in _entry_points().select(group=self._group):
             point.load()
+
+
+@lru_cache(maxsize=1)
+def _entry_points() -> Any:
+    """Those of all installed packages, read from the disk once for all registries."""
+    return entry_points()  # EntryPoints, on Python 3.10 and 3.11 another class that selects alike

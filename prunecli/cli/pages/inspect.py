@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prunecli.cli import figures
-from prunecli.cli.suggesting import command
+from prunecli.cli.suggesting import command, own_model
 from prunecli.cli.tables import Page, Table, facts, name, number
 from prunecli.reports.graphs.wording import coupling, reasons
 
@@ -30,7 +30,8 @@ def following(document: Mapping[str, Any]) -> str | None:
     """To see what a pruning would come to."""
     if not any(group["prunable"] for group in document["groups"]):
         return None
-    return command("prune", document.get("path"), "--ratio", "0.5", "--dry-run")
+    own = own_model(document["architecture"]["name"], document["input_shape"] or ())
+    return command("prune", document.get("path"), *own, "--ratio", "0.5", "--dry-run")
 
 
 def flat(document: Mapping[str, Any]) -> Table:

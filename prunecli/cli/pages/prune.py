@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
 from prunecli.allocation.targets import WORDS
 from prunecli.cli import figures
+from prunecli.cli.suggesting import command, own_model
 from prunecli.cli.tables import Column, Page, Table, bar, facts, name, number
 
 _COSTS = (("parameters", "params"), ("MACs", "macs"), ("bytes of weights", "bytes"))
@@ -45,7 +45,9 @@ def following(document: Mapping[str, Any]) -> str | None:
         return "the same with -o small.safetensors keeps the smaller network"
     pure = PurePath(path)
     tuned = pure.with_name(f"{pure.stem}-tuned{pure.suffix}")
-    return f"prunecli finetune {shlex.quote(path)} --data DATA --epochs 10 -o {shlex.quote(str(tuned))}"
+    own = own_model((document.get("checkpoint") or {}).get("architecture"))
+    data = document.get("data") or "DATA"
+    return command("finetune", path, *own, "--data", data, "--epochs", "10", "-o", str(tuned))
 
 
 def _asked(document: Mapping[str, Any]) -> Table:

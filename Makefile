@@ -7,7 +7,7 @@ JOBS ?= 2
 # One thread a test process: more would only fight over the same cores.
 TEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: demo test test-slow fuzz lint types samples clean
+.PHONY: demo test test-slow test-matrix fuzz lint types samples docs distribution clean
 
 demo: $(VENV)/.demo
 	@PRUNECLI=$(BIN)/prunecli sh examples/demo.sh
@@ -17,6 +17,10 @@ test: $(VENV)/.test
 
 test-slow: $(VENV)/.test
 	$(TEST) -m slow
+
+# ONLY=py312 takes one environment of .ci/environments.json; MATRIX_TESTS are arguments for pytest.
+test-matrix:
+	$(PYTHON) .ci/matrix.py --jobs $(JOBS) --tests "$(MATRIX_TESTS)" $(ONLY)
 
 # FUZZ_SECONDS over all targets together.
 fuzz: $(VENV)/.test
@@ -32,6 +36,16 @@ types: $(VENV)/.test
 
 samples: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python sample_models/make_samples.py
+
+# The site, from the pages that mkdocs.yml names, into build/site.
+docs: $(VENV)/.test
+	$(PIP) --editable '.[docs]'
+	$(BIN)/python docs/stage_site.py
+	$(BIN)/zensical build --strict --clean
+
+# Wheel and sdist into dist/; the wheel is installed into a fresh environment and used outside of the checkout.
+distribution:
+	$(PYTHON) .ci/distribution.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -19,7 +19,7 @@ from prunecli.criteria.contract import CRITERIA, Evidence
 
 README = ROOT / "README.md"
 ELSEWHERE = ROOT.parent / "shared" / "data" / "resnet20-12fca82f.th"
-OUTSIDE = ("resnet20.th", "small20.safetensors")
+OUTSIDE = ("resnet20.th",)
 
 
 @pytest.fixture
@@ -36,6 +36,9 @@ def test_the_commands_print_what_is_shown_and_the_python_runs(folder):
     missing = () if ELSEWHERE.is_file() else OUTSIDE
     found = [fault for block in blocks(README, "console") for fault in faults(block.text, absent=missing)]
     assert found == []
+    (opening,) = [block for block in blocks(README, "python") if block.heading == "One minute"]
+    network = execute(opening, "readme_opening")["network"]
+    assert sum(parameter.numel() for parameter in network.parameters()) == 19_810
     (example,) = [block for block in blocks(README, "python") if block.heading == "Python"]
     with redirect_stdout(io.StringIO()) as said:
         names = execute(example, "readme_python")
@@ -56,7 +59,8 @@ def test_the_tables_are_the_catalog(heading, kind):
 
 
 def test_the_commands_are_those_of_the_application():
-    assert [row[0].strip("`") for row in table(README, "Commands")] == list(COMMANDS)
+    cells = [row[0] for row in table(README, "Commands")]
+    assert cells == [f"[`{name}`](docs/commands/{name}.md)" for name in COMMANDS]
 
 
 def test_the_exit_codes_are_those_of_the_errors():
@@ -93,7 +97,7 @@ def registries():
 
 def test_the_make_targets_that_are_named_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in ("demo", "test", "lint", "types"):
+    for target in ("demo", "test", "lint", "types", "docs"):
         assert f"\n{target}:" in makefile
 
 

@@ -62,6 +62,21 @@ def test_prune_suggests_a_quoted_path(documents):
     )
 
 
+def test_what_is_known_is_part_of_the_suggestion(documents):
+    own = {"path": "a.pt", "sha256": "ab", "architecture": "file/net.py:mine"}
+    output = {"path": "b.safetensors"}
+    found = {**documents["prune"], "output": output, "checkpoint": own, "data": "folder of images"}
+    assert prune.following(found) == (
+        "prunecli finetune b.safetensors --model net.py:mine --data 'folder of images' --epochs 10"
+        " -o b-tuned.safetensors"
+    )
+    architecture = {**documents["inspect"]["architecture"], "source": "file", "name": "file/net.py:mine"}
+    found = {**documents["inspect"], "path": "a.pt", "architecture": architecture}
+    assert inspect.following(found) == (
+        "prunecli prune a.pt --model net.py:mine --input-shape 3x32x32 --ratio 0.5 --dry-run"
+    )
+
+
 def test_inspect_shows_facts_layers_and_groups(documents):
     page = inspect.page(documents["inspect"])
     facts = dict(page[0].shown())

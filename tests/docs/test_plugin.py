@@ -26,7 +26,8 @@ def installed(tmp_path_factory):
     # A build writes beside the sources.
     copy = shutil.copytree(PACKAGE, folder / "package", ignore=shutil.ignore_patterns("__pycache__"))
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
-    install = [sys.executable, "-m", "pip", "install", *options, "--target", str(folder / "target"), str(copy)]
+    options += ["--target", str(folder / "target")]
+    install = [sys.executable, "-m", "pip", "install", *options, str(copy)]
     subprocess.run(install, check=True, capture_output=True, text=True)
     return folder / "target"
 

@@ -1,7 +1,8 @@
-"""docs/recipes/: each command answers as shown, the network of one's own is cut and loads, two processes share a training."""
+"""docs/recipes/: commands answer as shown, a network of one's own is cut, two processes share a training."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -18,12 +19,12 @@ from docs.markdown import ROOT, blocks, execute
 from prunecli.cli.app import application
 
 RECIPES = ROOT / "docs" / "recipes"
+ELSEWHERE = ROOT.parent / "shared" / "data" / "resnet20-12fca82f.th"
 
 
 def test_pruning_in_several_goes(folder):
-    assert [fault for block in blocks(RECIPES / "iterative.md", "console") for fault in faults(block.text)] == []
-    import json
-
+    page = RECIPES / "iterative.md"
+    assert [fault for block in blocks(page, "console") for fault in faults(block.text)] == []
     document = json.loads((folder / "both.json").read_text())
     assert {"accuracy", "seconds"} <= set(document["against"])
     assert document["against"]["accuracy"]["after"] > document["accuracy"]["after"]
@@ -47,6 +48,13 @@ def test_a_network_of_ones_own(folder, monkeypatch):
     assert network(torch.rand(1, 3, 64, 64)).shape == (1, 7, 320)
 
 
+@pytest.mark.skipif(not ELSEWHERE.is_file(), reason="the checkpoint is not here")
+def test_a_checkpoint_from_elsewhere(folder):
+    shutil.copy(ELSEWHERE, folder / "resnet20.th")
+    page = RECIPES / "elsewhere.md"
+    assert [fault for block in blocks(page, "console") for fault in faults(block.text)] == []
+
+
 @pytest.mark.slow
 def test_two_processes_share_the_training(folder):
     text = (RECIPES / "many_processes.md").read_text(encoding="utf-8")
@@ -62,9 +70,8 @@ def test_two_processes_share_the_training(folder):
 
 def test_the_options_that_are_named_exist():
     commands = typer.main.get_command(application()).commands
-    launchers = {"--nproc-per-node", "--multi_gpu", "--num_processes", "--nnodes", "--node-rank", "--master-addr"}
-    for page in RECIPES.glob("*.md"):
-        for line in re.findall(r"^ {4}.*\bprunecli ([a-z]+ .*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
-            name = line.split()[0]
-            known = {word for param in commands[name].params for word in param.opts}
-            assert set(re.findall(r"(?<!\w)--[a-z_-]+", line)) <= known | launchers, line
+    for page in (*RECIPES.glob("*.md"), ROOT / "docs" / "choosing.md", ROOT / "README.md"):
+        text = page.read_text(encoding="utf-8")
+        for line in re.findall(r"^ {4}.*\bprunecli ([a-z]+ .*)$", text, re.MULTILINE):
+            known = {word for param in commands[line.split()[0]].params for word in param.opts}
+            assert set(re.findall(r"(?<!\w)--[a-z_-]+", line)) <= known, line

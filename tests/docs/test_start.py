@@ -1,4 +1,4 @@
-"""docs/start.md: its commands answer as shown, its lines open what was written, its questions name real options."""
+"""docs/start.md: its commands answer as shown, its lines open what was written, its options exist."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""A criterion for prunecli: the mean of a filter's largest weights."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -99,6 +100,14 @@ def test_the_make_targets_that_are_named_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in ("demo", "test", "lint", "types", "docs"):
         assert f"\n{target}:" in makefile
+
+
+def test_every_extra_for_users_is_named():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    section = project.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    extras = set(re.findall(r"^(\w+) = ", section, flags=re.MULTILINE)) - {"test", "docs", "fuzz"}
+    install = README.read_text(encoding="utf-8").partition("## Install\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"\.\[(\w+)\]", install)) == extras
 
 
 def test_the_sample_that_is_shown_is_the_default_one():

@@ -209,6 +209,7 @@ class LabelSpace:
     def solve(self) -> Components:
         """Unite what was tied: the component of every label handed out so far."""
         ties = np.hstack(self._ties) if self._ties else np.zeros((2, 0), dtype=np.int64)
+        ties = ties.astype(np.int32)  # the components of scipy before 1.12 know no wider index
         ones = np.ones(ties.shape[1], dtype=np.int8)
         graph = coo_array((ones, (ties[0], ties[1])), shape=(self._next, self._next))
         count, component = connected_components(graph, directed=False)

@@ -18,6 +18,7 @@ from prunecli.graph.channel_graph import ChannelGraph, build_graph
 from prunecli.graph.description import described
 from prunecli.reports.graphs.drawing import draw
 from prunecli.reports.notebook import ShownInNotebooks
+from prunecli.surgery.linking import links_of
 from prunecli.workflows.keeping import Keepsakes
 from prunecli.workflows.opening import Opened, Opening, open_checkpoint
 from prunecli.workflows.rounding import Rounding, rounding
@@ -45,7 +46,7 @@ class Inspection(ShownInNotebooks, command="inspect"):
     @cached_property
     def channels(self) -> dict[str, Any]:
         """`groups` and `flow` of the channel graph; both empty where channels cannot be followed."""
-        return described(self.graph) if self.graph else {"groups": [], "flow": []}
+        return with_links(self.graph) if self.graph else {"groups": [], "flow": []}
 
     def drawing(self, form: str) -> str:
         """The channel graph as text, dot, mermaid or svg. Raises InputRefused where there is none."""
@@ -95,6 +96,19 @@ class Inspection(ShownInNotebooks, command="inspect"):
         slow = [row for row in self.channels["flow"] if row["channels"] % multiple and free & {*row["makes"]}]
         names = [row["layer"] for row in slow]
         return {"multiple": multiple, "measured": self.rounding.measured, "slow": names}
+
+
+def with_links(graph: ChannelGraph) -> dict[str, Any]:
+    """The description of a graph; in `linked` of a group what leaves with how many of its channels."""
+    found = described(graph)
+    said: dict[str, list[dict[str, Any]]] = {}
+    for link in links_of(graph):
+        said.setdefault(link.group, []).append({"unit": link.unit, "with": dict(link.followers)})
+        for name, each in link.followers.items():
+            said.setdefault(name, []).append({"unit": link.unit, "of": link.group, "each": each})
+    for group in found["groups"]:
+        group["linked"] = said.get(group["name"], [])
+    return found
 
 
 def inspect(

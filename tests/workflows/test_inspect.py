@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from attention_networks import Encoder
 
 from prunecli.errors import WrongUse
+from prunecli.graph.channel_graph import build_graph
+from prunecli.reports.graphs.wording import coupling
 from prunecli.workflows import inspect as module
-from prunecli.workflows.inspect import inspect
+from prunecli.workflows.inspect import inspect, with_links
 from prunecli.workflows.keeping import Keepsakes
 from prunecli.workflows.opening import Opening
 from prunecli.workflows.prune import prune
@@ -70,3 +73,13 @@ def test_a_dash_writes_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert inspect(Opening(), graph="text", output="-").output is None
     assert [*Path().iterdir()] == []
+
+
+def test_what_leaves_with_how_many_channels_is_said():
+    groups = {
+        group["name"]: group for group in with_links(build_graph(Encoder(32, (8, 8)), (3, 8, 8)))["groups"]
+    }
+    assert groups["embed"]["linked"] == [{"unit": 4, "with": {"attention.0": 1, "attention.1": 1}}]
+    assert groups["mlp.0.0"]["linked"] == []
+    assert coupling(groups["embed"]).endswith("; 4 at a time, with 1 of attention.0, 1 of attention.1")
+    assert coupling(groups["attention.1"]).endswith("1 with every 4 of embed")

@@ -16,7 +16,8 @@ def coupling(group: Group, *, shown: int | None = SHOWN_PLACES) -> str:
 
     At most `shown` places of a kind are named, all with None.
     """
-    return "; ".join(_met(each["how"], each["where"], shown) for each in group.get("coupled_by") or ())
+    met = [_met(each["how"], each["where"], shown) for each in group.get("coupled_by") or ()]
+    return "; ".join([*met, *(_linked(each, shown) for each in group.get("linked") or ())])
 
 
 def members(group: Group) -> dict[str, list[str]]:
@@ -57,6 +58,15 @@ def _met(how: str, where: Sequence[str], shown: int | None) -> str:
     named, more = where[:shown], len(where[shown:]) if shown is not None else 0
     places = ", ".join(named) + (f" and {more} more" if more else "")
     return f"{_several(how, len(where))} in {places}"
+
+
+def _linked(link: Mapping[str, Any], shown: int | None) -> str:
+    """What has to leave with how many channels: `64 at a time, with 1 of a, 1 of b`."""
+    if "of" in link:
+        return f"{link['each']} with every {link['unit']} of {link['of']}"
+    amounts = [f"{each} of {name}" for name, each in link["with"].items()]
+    more = f" and {len(amounts[shown:])} more" if shown is not None and amounts[shown:] else ""
+    return f"{link['unit']} at a time, with {', '.join(amounts[:shown])}{more}"
 
 
 def _several(how: str, count: int) -> str:

@@ -165,7 +165,7 @@ def test_a_plan_for_another_network_is_refused(tmp_path):
     prune(Opening(), ratio=0.5, output=smaller)
     with pytest.raises(InputRefused):
         prune(Opening(checkpoint=smaller), plan=str(plan))
-    with pytest.raises(InputRefused, match="cannot be read"):
+    with pytest.raises(InputRefused, match="does not exist"):
         prune(Opening(), plan=str(tmp_path / "none.json"))
 
 

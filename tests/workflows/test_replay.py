@@ -54,7 +54,7 @@ def test_two_prunings_are_made_again_as_one(tmp_path):
 def test_a_file_without_a_plan(tmp_path, sample):
     with pytest.raises(InputRefused, match="was not pruned"):
         prune(Opening(), plan=sample.checkpoint)
-    with pytest.raises(InputRefused, match="cannot be read"):
+    with pytest.raises(InputRefused, match="does not exist"):
         prune(Opening(), plan=str(tmp_path / "none.json"))
 
 

@@ -78,8 +78,17 @@ def _together(labels: NDArray[np.int64], coordinate: NDArray[np.int64], size: in
     order = np.argsort(labels, kind="stable")
     again = np.flatnonzero((labels[order][1:] == labels[order][:-1]) & (labels[order][1:] > 0))
     first, second = coordinate[order[again]], coordinate[order[again + 1]]
-    edges = coo_array((np.ones(first.size, dtype=np.int8), (first, second)), shape=(size, size))
-    numbers = connected_components(edges, directed=False)[1]
+    return _classes(first, second, size)
+
+
+def _classes(
+    first: NDArray[np.int64], second: NDArray[np.int64], size: int, *, strong: bool = False
+) -> NDArray[np.int64]:
+    """Numbers (size,), equal for what the edges from `first` to `second` connect; `strong`, both ways."""
+    # scipy before 1.12 knows no wider index, and answers at random with one.
+    ends = (first.astype(np.int32), second.astype(np.int32))
+    edges = coo_array((np.ones(first.size, dtype=np.int8), ends), shape=(size, size))
+    numbers = connected_components(edges, directed=strong, connection="strong" if strong else "weak")[1]
     return np.asarray(numbers, dtype=np.int64)
 
 
@@ -209,15 +218,11 @@ class LabelSpace:
     def solve(self) -> Components:
         """Unite what was tied: the component of every label handed out so far."""
         ties = np.hstack(self._ties) if self._ties else np.zeros((2, 0), dtype=np.int64)
-        ties = ties.astype(np.int32)  # the components of scipy before 1.12 know no wider index
-        ones = np.ones(ties.shape[1], dtype=np.int8)
-        graph = coo_array((ones, (ties[0], ties[1])), shape=(self._next, self._next))
-        count, component = connected_components(graph, directed=False)
-        component = component.astype(np.int64)
+        component = _classes(ties[0], ties[1], self._next)
         # Label 0 keeps the number 0: swap it with whichever component has it.
         zero = component[0]
         component = np.where(component == zero, 0, np.where(component == 0, zero, component))
-        return Components(component, int(count), self._bindings, self.pins)
+        return Components(component, int(component.max()) + 1, self._bindings, self.pins)
 
 
 class Components:
@@ -314,11 +319,7 @@ class Components:
             return
         products = self._products[self._row[bound]]
         start = np.repeat(bound, products.shape[1])
-        edges = coo_array(
-            (np.ones(start.size, dtype=np.int8), (start, products.reshape(-1))),
-            shape=(self.count, self.count),
-        )
-        _, strong = connected_components(edges, directed=True, connection="strong")
+        strong = _classes(start, products.reshape(-1), self.count, strong=True)
         size = np.bincount(strong)
         self_loop = (products == bound[:, None]).any(axis=1)
         cyclic = bound[self_loop | (size[strong[bound]] > 1)]

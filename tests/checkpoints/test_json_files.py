@@ -18,7 +18,7 @@ from prunecli.errors import InputRefused
         (b"{", "is not JSON"),
         (b'{"a": NaN}', "holds NaN"),
         (b'{"a": 1, "a": 2}', "holds a twice"),
-        (b"[" * 3000, "nested too deep"),
+        (b"[" * 100_000, "nested too deep"),
         (b"9" * 5000, "is not JSON"),
         (b'"\xff"', "not UTF-8"),
     ],

@@ -236,7 +236,7 @@ def test_a_damaged_write_is_found(damage, resnet, tmp_path, monkeypatch):
 
     monkeypatch.setattr("prunecli.checkpoints.files.Files.sync", damaged)
     output = tmp_path / "small.safetensors"
-    with pytest.raises(WorkFailed, match="not what was meant|does not read back"):
+    with pytest.raises(WorkFailed, match=r"not what was meant|does not read back"):
         prune(resnet, ratio=0.5, output=str(output), stream=True)
     assert list(tmp_path.iterdir()) == []
 

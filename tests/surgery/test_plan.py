@@ -122,5 +122,5 @@ def test_a_plan_that_lets_a_number_rise_is_refused(before, after):
 
 def test_a_plan_that_lies_about_what_was_there_raises_nothing():
     model = networks.Residual()
-    with pytest.raises(InputRefused, match="raises stem.out_channels from 8 to 9"):
+    with pytest.raises(InputRefused, match=r"raises stem.out_channels from 8 to 9"):
         carry_out(Plan((), (AttributeChange("stem", "out_channels", 99, 9),)), model)

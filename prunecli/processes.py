@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -144,4 +145,22 @@ def _joined(*, cpu: bool) -> Accelerator:
 
     # The trainer averages buffers once an epoch.
     options: list[Any] = [DistributedDataParallelKwargs(broadcast_buffers=False)]
-    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=options)
+    with _output_to_errors():
+        return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=options)
+
+
+@contextmanager
+def _output_to_errors() -> Iterator[None]:
+    """What compiled code prints meanwhile goes to standard error: torch 2.10 greets on standard output."""
+    try:
+        kept = os.dup(1)
+    except OSError:  # closed: nothing can be printed there
+        yield
+        return
+    try:
+        with suppress(OSError):
+            os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

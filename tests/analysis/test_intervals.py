@@ -6,6 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy
+from packaging.version import Version
 from scipy import stats
 
 from prunecli.analysis.intervals import bootstrap_means
@@ -14,8 +16,10 @@ from prunecli.analysis.intervals import bootstrap_means
 def test_the_interval_is_scipys_percentile_bootstrap():
     values = np.random.default_rng(0).normal(0.8, 0.1, size=30)
     low, high = bootstrap_means(values[:, None])[:, 0]
+    # By keyword it is `rng` since scipy 1.15, and was `random_state` before.
+    generator = {"rng" if Version(scipy.__version__) >= Version("1.15") else "random_state": 1}
     given = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
+        (values,), np.mean, n_resamples=20_000, method="percentile", **generator
     ).confidence_interval
     # The quantile of 2000 resamples errs by about 0.001 here.
     assert (low, high) == pytest.approx((given.low, given.high), abs=0.004)

@@ -74,11 +74,7 @@ def allocate(
         for each in found
     ]
     counts, rules = _counts(graph, candidates, ratio=ratio, goal=goal, scope=scope)
-    removed = {
-        name: channels
-        for each in candidates
-        for name, channels in each.leaving(counts.get(each.name, 0)).items()
-    }
+    removed = _leaving(candidates, counts)
     return Allocation(removed, protected, {**rules, **_followed(candidates, removed)})
 
 
@@ -124,6 +120,15 @@ def _joined(graph: ChannelGraph, candidates: Mapping[str, Candidate]) -> list[Ca
     return list(found.values())
 
 
+def _leaving(candidates: Sequence[Candidate], counts: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    """Group name → the channels that leave when so many of each candidate's do; those of followers too."""
+    return {
+        name: channels
+        for each in candidates
+        for name, channels in each.leaving(counts.get(each.name, 0)).items()
+    }
+
+
 def _followed(candidates: Sequence[Candidate], removed: Mapping[str, Sequence[int]]) -> dict[str, str]:
     """What is to say of groups that lose channels because another one does."""
     return {
@@ -151,11 +156,5 @@ def _counts(
     bounded = {each.name: each.bounded(wanted[each.name]) for each in candidates if each.name in wanted}
     counts = {name: count for name, (count, _) in bounded.items()}
     if goal is not None:
-        fixed = {
-            name: channels
-            for each in candidates
-            if each.name in counts
-            for name, channels in each.leaving(counts[each.name]).items()
-        }
-        counts.update(meet(graph, others, goal, scope, fixed=fixed))
+        counts.update(meet(graph, others, goal, scope, fixed=_leaving(candidates, counts)))
     return counts, {name: rule for name, (_, rule) in bounded.items() if rule}

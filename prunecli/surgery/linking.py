@@ -31,10 +31,9 @@ class Link:
     unit: int
     followers: Mapping[str, int]
 
-    def leaving(self, steps: int = 1) -> dict[str, range]:
-        """The first channels of each, as many as leave in so many steps."""
-        counts = {self.group: self.unit, **self.followers}
-        return {name: range(steps * count) for name, count in counts.items()}
+    def leaving(self) -> dict[str, range]:
+        """The first channels of each, as many as leave in one step."""
+        return {name: range(count) for name, count in {self.group: self.unit, **self.followers}.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from prunecli.graph.recurrent import recurrent_layers_whole
 from prunecli.graph.transformers_inputs import transformers_model
 
 Convention = Callable[[nn.Module, tuple[int, ...]], Sequence[Calling]]
+Found = TypeVar("Found")
 
 
 def callings_of(model: nn.Module, input_shape: Sequence[int]) -> Sequence[Calling]:
@@ -33,23 +35,34 @@ def callings_of(model: nn.Module, input_shape: Sequence[int]) -> Sequence[Callin
 
 def calling_of(model: nn.Module, input_shape: Sequence[int]) -> Calling:
     """The first way in which `model`, on the meta device, can be called; raises what the likeliest raises."""
-    callings = callings_of(model, input_shape)
-    failures = []
-    for calling in callings:
-        failure = _failure(model, calling)
-        if failure is None:
-            return calling
-        failures.append(failure)
-    raise failures[0]
 
-
-def _failure(model: nn.Module, calling: Calling) -> Exception | None:
-    try:
+    def call(calling: Calling) -> None:
         with torch.no_grad(), recurrent_layers_whole(model), OnShapes():
             calling.run(model, calling.empty(model))
-    except Exception as error:
-        return error
-    return None
+
+    return first_calling(model, input_shape, call)[0]
+
+
+def first_calling(
+    model: nn.Module, input_shape: Sequence[int], call: Callable[[Calling], Found]
+) -> tuple[Calling, Found]:
+    """The first way to call `model` in which `call` does not fail, with what it found.
+
+    Raises what it raised the likeliest way.
+    """
+    failures: list[Exception] = []
+
+    def tried(calling: Calling) -> tuple[Calling, Found] | None:
+        try:
+            return calling, call(calling)
+        except Exception as error:
+            failures.append(error)
+            return None
+
+    found = next(filter(None, map(tried, callings_of(model, input_shape))), None)
+    if found is None:
+        raise failures[0]
+    return found
 
 
 def _own_inputs(model: nn.Module, shape: tuple[int, ...]) -> Sequence[Calling]:

@@ -68,14 +68,20 @@ def form_groups(
     `order` ranks tensors by their place in the forward pass; groups and members follow it.
     """
     keys = sorted(origins, key=lambda key: (order.get(key[0], len(order)), key[0], key[1]))
-    places = [(key, column) for key in keys for column in range(origins[key].shape[1])]
-    entries: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
-    for number, (key, column) in enumerate(places):
-        labels = origins[key][:, column]
-        positions = np.flatnonzero(labels)
-        entries.append((labels[positions], np.full(positions.size, number), positions))
+    columns: dict[bytes, NDArray[np.int64]] = {}
+    places: dict[bytes, list[tuple[int, Origin]]] = {}  # the same labels stand in most places many times
+    for number, (origin, column) in enumerate((key, column) for key in keys for column in origins[key].T):
+        content = column.tobytes()
+        columns.setdefault(content, column)
+        places.setdefault(content, []).append((number, origin))
+    entries = [
+        (column[positions], np.full(positions.size, number), positions)
+        for number, column in enumerate(columns.values())
+        for positions in (np.flatnonzero(column),)
+    ]
     if not entries:
         return ()
+    occurrences = list(places.values())
     label, place, position = (np.concatenate(parts) for parts in zip(*entries, strict=True))
     signature = _signatures(label, place, count, reasons)
     producers = {layer.weight: layer.filter_axis for layer in layers}
@@ -97,7 +103,7 @@ def form_groups(
     for labels, here in zip(
         np.split(distinct[by_kind], np.cumsum(sizes)[:-1]), np.split(rows, ends[:-1]), strict=True
     ):
-        members = _members(place[here], position[here], row_unit[here], places)
+        members = _members(place[here], position[here], row_unit[here], occurrences)
         groups.append(_group(labels, members, producers, reasons))
     groups.sort(key=lambda group: _rank(group, order, producers))
     return tuple(_one_factor_each(_with_unique_names(groups), origins))
@@ -128,15 +134,17 @@ def _members(
     place: NDArray[np.int64],
     position: NDArray[np.int64],
     units: NDArray[np.int64],
-    places: Sequence[tuple[Origin, int]],
+    occurrences: Sequence[Sequence[tuple[int, Origin]]],
 ) -> tuple[Member, ...]:
-    """One member a place, in the order of the places, by which the rows are sorted."""
+    """One member for each occurrence of a column, by their numbers; the rows are sorted by column."""
     starts = np.flatnonzero(np.r_[True, place[1:] != place[:-1]])
     found = zip(place[starts], np.split(position, starts[1:]), np.split(units, starts[1:]), strict=True)
-    return tuple(
-        Member(tensor, axis, at, of)
-        for ((tensor, axis), _), at, of in ((places[number], at, of) for number, at, of in found)
-    )
+    numbered = [
+        (number, Member(tensor, axis, at, of))
+        for column, at, of in found
+        for number, (tensor, axis) in occurrences[column]
+    ]
+    return tuple(member for _, member in sorted(numbered, key=lambda each: each[0]))
 
 
 def _group(
@@ -191,26 +199,19 @@ def _one_factor_each(groups: Sequence[ChannelGroup], origins: Mapping[Origin, Ax
         owner[group.labels] = i
     protected: dict[int, str] = {}
     for axis in products:
-        owners = owner[axis.T.reshape(-1)]
-        seen, first = np.unique(owners, return_index=True)
+        owners = owner[axis]
+        seen, first = np.unique(owners.T, return_index=True)
         found = [int(i) for i in seen[np.argsort(first)] if i >= 0]
         factors = [i for i in found if groups[i].prunable]
-        shared = [
-            i for i in factors if _meets_another(axis, groups[i], [groups[j] for j in factors if j != i])
-        ]
+        rows = {i: (owners == i).any(axis=1) for i in factors}
+        shared = [i for i in factors if any((rows[i] & rows[j]).any() for j in factors if j != i)]
         if len(shared) < 2:
             continue
         outer = [i for i in shared if groups[i].channels >= ENOUGH_UNITS]
         taken = outer[0] if outer else max(shared, key=lambda i: groups[i].channels)
         for i in shared:
-            if i != taken and _meets_another(axis, groups[i], [groups[taken]]):
+            if i != taken and (rows[i] & rows[taken]).any():
                 protected.setdefault(i, f"another factor of the same dimension leaves: {groups[taken].name}")
     return [
         ChannelGroup(g.name, g.labels, g.members, protected.get(i, g.reason)) for i, g in enumerate(groups)
     ]
-
-
-def _meets_another(axis: Axis, group: ChannelGroup, others: Sequence[ChannelGroup]) -> bool:
-    """Whether some position of the axis leaves with a channel of `group` and also with one of `others`."""
-    rows = np.isin(axis, group.labels).any(axis=1)
-    return any(bool((rows & np.isin(axis, other.labels).any(axis=1)).any()) for other in others)

@@ -78,6 +78,8 @@ def _together(labels: NDArray[np.int64], coordinate: NDArray[np.int64], size: in
     order = np.argsort(labels, kind="stable")
     again = np.flatnonzero((labels[order][1:] == labels[order][:-1]) & (labels[order][1:] > 0))
     first, second = coordinate[order[again]], coordinate[order[again + 1]]
+    if np.array_equal(first, second):  # the usual case, for which nothing has to be searched
+        return np.arange(size)
     return _classes(first, second, size)
 
 

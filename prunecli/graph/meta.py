@@ -13,7 +13,8 @@ from prunecli.graph.shape_formulas import empty_like
 
 COMPILED = "_compiled_call_impl"  # torch leaves it out of a module's state
 USUAL = (object, nn.Module)
-PLAIN = (int, float, str, bool, type(None), torch.dtype, torch.device)
+PLAIN = frozenset({int, float, str, bool, type(None), torch.dtype, torch.device})
+EMPTY = frozenset({dict, OrderedDict, set, list})
 
 
 def meta_copy(model: nn.Module) -> nn.Module:
@@ -41,17 +42,18 @@ def _has_plain_state(module: nn.Module) -> bool:
         not hasattr(kind, "__deepcopy__")
         and kind.__reduce_ex__ is object.__reduce_ex__
         and kind.__reduce__ is object.__reduce__
-        and kind.__setstate__ is nn.Module.__setstate__
+        and kind.__setstate__.__module__.startswith("torch.nn.")  # these fill in what old files lack
         and any(getattr(kind, "__getstate__", None) is getattr(each, "__getstate__", None) for each in USUAL)
     )
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
-    if isinstance(value, PLAIN):
+    kind = type(value)
+    if kind in PLAIN or (kind is tuple and all(type(each) in PLAIN for each in value)):
         return value
-    if type(value) in {dict, OrderedDict} and not value:
-        return type(value)()
-    if type(value) is dict and all(id(each) in memo or each is None for each in value.values()):
+    if kind in EMPTY and not value:
+        return kind()
+    if kind is dict and all(each is None or id(each) in memo for each in value.values()):
         return {name: None if each is None else memo[id(each)] for name, each in value.items()}
     return copy.deepcopy(value, memo)
 

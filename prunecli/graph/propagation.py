@@ -53,12 +53,15 @@ class Pass:
         self.unknown: dict[str, str] = {}
         self._shapes = shapes
         self._axes: dict[int, list[Axis]] = {}
+        self._turned: dict[int, TensorRef] = {}
         self._operation: Operation | None = None
 
     def axes(self, ref: TensorRef) -> list[Axis]:
         """The axes of a tensor; a parameter's are its own, any other unknown tensor's are fixed."""
         if ref.number not in self._axes:
-            if ref.name is not None:
+            if ref.number in self._turned:
+                axes = self.axes(self._turned[ref.number])[::-1]
+            elif ref.name is not None:
                 axes = [self.origin(ref.name, d) for d in range(len(ref.shape))]
             else:
                 axes = [fixed(size) for size in ref.shape]
@@ -78,6 +81,30 @@ class Pass:
             name = self._operation.name if self._operation else "?"
             raise ValueError(f"rule of {name}: axes {[len(axis) for axis in axes]} for shape {ref.shape}")
         self._axes[ref.number] = list(axes)
+
+    def turn(self, ref: TensorRef, output: TensorRef) -> None:
+        """The output is a matrix on its side; a parameter's axes may still come from elsewhere, by `follow`."""
+        if ref.name is None:
+            self.assign(output, self.axes(ref)[::-1])
+        else:
+            self._turned[output.number] = ref
+
+    def follow(self, ref: TensorRef, dim: int, axis: Axis, reason: str) -> None:
+        """Positions of a tensor's dimension leave with those of `axis`.
+
+        A parameter's dimension that is met for the first time takes the axis over, which saves labels of its
+        own and a tie for each.
+        """
+        source, d = ref, dim % len(ref.shape)
+        if ref.number in self._turned:
+            source, d = self._turned[ref.number], 1 - d
+        key = (source.name, d) if source.name is not None else None
+        new = key is not None and key not in self.origins and ref.number not in self._axes
+        if new and axis.shape == (source.shape[d], 1) and axis.all():
+            assert key is not None
+            self.origins[key] = axis
+        else:
+            self.space.tie(axis, self.axes(ref)[d if source is ref else 1 - d], reason)
 
     def contract(self, ref: TensorRef, dim: int, how: str = SUM) -> None:
         """Note that a dimension is summed over or enters statistics."""
@@ -170,7 +197,8 @@ def _refined_passes(
         components = space.solve()
         if not components.refined or not remaining:
             break
-        origins = {key: components.refine(axis) for key, axis in origins.items()}
+        shared = {id(axis): components.refine(axis) for axis in origins.values()}
+        origins = {key: shared[id(axis)] for key, axis in origins.items()}
         first = components.count
     return _result(traces, passes, origins, components)
 

@@ -24,15 +24,18 @@ ELEMENT_WISE = frozenset(
 def like_its_input(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
     """The result of an element-wise operation on tensors that agree, or are broadcast; None for all else."""
     in_place = _element_wise(func)
+    if in_place is None or kwargs:
+        return None
     tensors = [each for each in args if isinstance(each, Tensor)]
-    if in_place is None or kwargs or not tensors or tensors[0] is not args[0]:
+    if not tensors or tensors[0] is not args[0]:
         return None
     first = tensors[0]
-    if not first.is_floating_point() or any(not x.is_meta or x.dtype != first.dtype for x in tensors):
-        return None
     alike = all(each.shape == first.shape for each in tensors)
+    other = any(not each.is_meta or each.dtype != first.dtype for each in tensors)
+    if not first.is_floating_point() or other or (in_place and not alike):
+        return None
     if in_place:
-        return first if alike else None
+        return first
     if alike and all(each.stride() == first.stride() for each in tensors):
         return empty_like(first)
     if not all(each.is_contiguous() for each in tensors):

@@ -6,8 +6,9 @@ trace holds no data. Each operation knows the module call that issued it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -19,6 +20,7 @@ from torch.utils import _pytree as pytree
 from prunecli.dispatch import LightDispatchMode
 from prunecli.graph.inputs import Run
 from prunecli.graph.meta_shapes import run_on_shapes
+from prunecli.graph.module_calls import Forward, forwards_go_through
 from prunecli.graph.recurrent import recurrent_layers_whole
 
 OnOperation = Callable[["Operation"], None]
@@ -53,6 +55,12 @@ class Operation:
     def tensors(self) -> list[TensorRef]:
         """The tensor arguments, in order, those inside lists too."""
         return list(self._tensors)
+
+    @property
+    def makes_values(self) -> bool:
+        """Whether it makes a tensor of more than one value from numbers alone."""
+        from_tensors = self._tensors and not self.name.endswith("_like") and ".new_" not in self.name
+        return not from_tensors and any(math.prod(ref.shape) > 1 for ref in self.outputs)
 
     @cached_property
     def _tensors(self) -> tuple[TensorRef, ...]:
@@ -112,6 +120,7 @@ def _without_flags(args: tuple[Any, ...]) -> list[Any]:
 
 
 DROPOUTS = (nn.modules.dropout._DropoutNd, nn.RNNBase)  # a recurrent layer drops between its own layers
+DROPPING_BRANCHES = {"StochasticDepth", "DropPath"}  # torchvision's and timm's; others took the name over
 COUNTING = torch.ops.aten.add_.Tensor
 
 
@@ -147,6 +156,10 @@ class Recorder(LightDispatchMode):
 
     def refs(self, tree: Any) -> Any:
         """The same tree with references where tensors were."""
+        if type(tree) is tuple and all(isinstance(leaf, Tensor) for leaf in tree):  # the usual case
+            return tuple(map(self.ref, tree))
+        if not tree:
+            return tree
         return pytree.tree_map(lambda leaf: self.ref(leaf) if isinstance(leaf, Tensor) else leaf, tree)
 
     def counts(self, func: Any, args: tuple[Any, ...]) -> bool:
@@ -175,42 +188,33 @@ class Recorder(LightDispatchMode):
         kwargs = kwargs or {}
         if self.counts(func, args):
             return func(*args, **kwargs)
-        ref_args = tuple(self._arguments(args))
-        ref_kwargs = dict(zip(kwargs, self._arguments(kwargs.values()), strict=True))
-        name = packet_name(func)
+        given = tuple(self._arguments(args))
+        named = dict(zip(kwargs, self._arguments(kwargs.values()), strict=True)) if kwargs else {}
+        asked = len(self.operations), packet_name(func), given, named
         if self._before is not None:
-            self._before(Operation(len(self.operations), name, ref_args, ref_kwargs, (), self.stack[-1]))
+            self._before(Operation(*asked, (), self.stack[-1]))
         result = run_on_shapes(func, args, kwargs)
         made = result if isinstance(result, (list, tuple)) else (result,)
         outputs = tuple(self.ref(leaf) for leaf in made if isinstance(leaf, Tensor))
-        operation = Operation(len(self.operations), name, ref_args, ref_kwargs, outputs, self.stack[-1])
-        self.operations.append(operation)
+        self.operations.append(Operation(*asked, outputs, self.stack[-1]))
         return result
 
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
         """Record which module each operation comes from."""
-        with ExitStack() as stack:
-            for path, module in model.named_modules():
-                enter = module.register_forward_pre_hook(self._entering(path), with_kwargs=True)
-                leave = module.register_forward_hook(self._leaving, always_call=True)
-                stack.callback(enter.remove)
-                stack.callback(leave.remove)
-            yield
 
-    def _entering(self, path: str) -> Callable[..., None]:
-        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            number = len(self.calls)
-            call = ModuleCall(
-                number, path, self.stack[-1], len(self.operations), self.refs(args), self.refs(kwargs)
-            )
-            self.calls.append(call)
+        def around(path: str, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            number, parent = len(self.calls), self.stack[-1]
+            given = self.refs(args), self.refs(kwargs)
+            self.calls.append(ModuleCall(number, path, parent, len(self.operations), *given))
             self.stack.append(number)
+            try:
+                return forward(*args, **kwargs)
+            finally:
+                self.stack.pop()
 
-        return enter
-
-    def _leaving(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.stack.pop()
+        with forwards_go_through(model, around):
+            yield
 
 
 @cache
@@ -221,9 +225,13 @@ def packet_name(func: Any) -> str:
 
 def tensor_names(model: nn.Module) -> dict[int, str]:
     """The first name of every parameter and buffer, by identity; tied tensors keep one name."""
+    modules = list(model.named_modules())
     names: dict[int, str] = {}
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        names.setdefault(id(tensor), name)
+    for table in ("_parameters", "_buffers"):
+        for path, module in modules:
+            for leaf, tensor in getattr(module, table).items():
+                if tensor is not None:
+                    names.setdefault(id(tensor), f"{path}.{leaf}" if path else leaf)
     return names
 
 
@@ -231,8 +239,23 @@ def set_mode(model: nn.Module, *, training: bool) -> None:
     """Training or inference, with dropout off in both: it drops values, never channels."""
     model.train(training)
     for module in model.modules():
-        if isinstance(module, DROPOUTS):
+        if _drops(module):
             module.eval()
+
+
+def _drops(module: nn.Module) -> bool:
+    """Whether a module does nothing but drop values or whole branches in training."""
+    return isinstance(module, DROPOUTS) or (
+        type(module).__name__ in DROPPING_BRANCHES
+        and not (module._parameters or module._buffers or module._modules)
+    )
+
+
+def may_part(module: nn.Module) -> bool:
+    """Whether a module that asks if it trains may run other operations then."""
+    if isinstance(module, nn.MultiheadAttention):
+        return bool(module.dropout > 0)
+    return not (isinstance(module, nn.modules.batchnorm._NormBase) or _drops(module))
 
 
 def _call(model: nn.Module, inputs: Sequence[Tensor]) -> Any:
@@ -251,15 +274,15 @@ def record(
 
     Raises whatever the forward raises.
     """
-    was_training = {path: module.training for path, module in model.named_modules()}
+    was_training = [(module, vars(module)["training"]) for module in model.modules()]
     recorder = Recorder(tensor_names(model), before=before)
     set_mode(model, training=training)
     try:
         with torch.no_grad(), recurrent_layers_whole(model), recorder.watching(model), recorder:
             result = run(model, inputs)
     finally:
-        for path, module in model.named_modules():
-            module.training = was_training[path]
+        for module, mode in was_training:
+            module.training = mode
     outputs = tuple(recorder.ref(leaf) for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor))
     return Trace(
         tuple(recorder.operations),

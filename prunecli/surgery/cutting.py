@@ -26,15 +26,19 @@ def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
     by_tensor: dict[str, list[Cut]] = defaultdict(list)
     for cut in plan.cuts:
         by_tensor[cut.tensor].append(cut)
-    check_fit(plan, model)
-    for cut in scatter_cuts(plan):
-        attach(model, module_of(cut), cut.size)
     modules = dict(model.named_modules(remove_duplicate=False))
+    check_fit(plan, model, modules)
+    scatters = list(scatter_cuts(plan))
+    for cut in scatters:
+        attach(model, module_of(cut), cut.size)
+    if scatters:
+        modules = dict(model.named_modules(remove_duplicate=False))
     scaled = {name: scaled_rows(_find(modules, name), found) for name, found in _scalings(plan).items()}
     replaced: dict[int, Tensor] = {}
+    stays = _Stays()
     for name in {**by_tensor, **scaled}:
         tensor = _find(modules, name)
-        replaced[id(tensor)] = _narrowed(tensor, scaled.get(name, tensor.detach()), by_tensor[name])
+        replaced[id(tensor)] = _narrowed(tensor, scaled.get(name, tensor.detach()), by_tensor[name], stays)
     for module in modules.values():
         tables: list[dict[str, Any]] = [module._parameters, module._buffers]
         for table in tables:
@@ -52,9 +56,8 @@ def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
     return model
 
 
-def check_fit(plan: Plan, model: nn.Module) -> None:
-    """Raise InputRefused naming the first tensor or attribute that the plan does not fit."""
-    modules = dict(model.named_modules(remove_duplicate=False))
+def check_fit(plan: Plan, model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
+    """Raise InputRefused naming the first tensor or attribute of `modules` that the plan does not fit."""
     for cut in plan.cuts:
         if is_scatter(cut.tensor):
             check_scatter(cut, model)
@@ -116,15 +119,28 @@ def scaled_rows(tensor: Tensor, scalings: Iterable[Scaling]) -> Tensor:
     return data
 
 
-def _narrowed(tensor: Tensor, data: Tensor, cuts: list[Cut]) -> Tensor:
+class _Stays:
+    """The positions that stay of a cut, worked out once for all dimensions that lose the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], Tensor] = {}
+
+    def of(self, cut: Cut, device: torch.device) -> Tensor:
+        """The positions (kept,) on the device; cuts of a plan in memory share what they remove."""
+        key = id(cut.removed), cut.size
+        if key not in self._known:
+            self._known[key] = torch.tensor(cut.kept, dtype=torch.int64, device=device)
+        return self._known[key].to(device)
+
+
+def _narrowed(tensor: Tensor, data: Tensor, cuts: list[Cut], stays: _Stays) -> Tensor:
     if data.is_meta:
         shape = list(data.shape)
         for cut in cuts:
             shape[cut.axis] -= len(cut.removed)
         data = data.new_empty(shape)
     else:
-        kept = {cut.axis: torch.tensor(cut.kept, dtype=torch.int64, device=data.device) for cut in cuts}
-        data = selected(data, kept)
+        data = selected(data, {cut.axis: stays.of(cut, data.device) for cut in cuts})
     return (
         nn.Parameter(data, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
     )

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.groups import ChannelGroup
 from prunecli.graph.layers import Layer
@@ -90,7 +88,7 @@ def _attentions(graph: ChannelGraph) -> Iterator[_Attention]:
         inner = graph.origins.get((layer.weight, 0))
         if layer.type not in LAYERS or layer.filter_axis or inner is None or inner.shape[1] < 2:
             continue
-        read, inside = (_groups_along(graph, layer.weight, axis) for axis in (1, 0))
+        read, inside = graph.groups_on(graph.origins[layer.weight, 1]), graph.groups_on(inner)
         may_leave = [group for group in inside if group.prunable]
         if len(read) != 1 or len(may_leave) != 1 or not read[0].prunable or read[0] is may_leave[0]:
             continue
@@ -105,8 +103,3 @@ def _kind(graph: ChannelGraph, layer: Layer) -> str:
     if layer.type == ALWAYS or layer.bare:
         return type(module).__name__
     return type(graph.model.get_submodule(layer.name.rpartition(".")[0])).__name__
-
-
-def _groups_along(graph: ChannelGraph, tensor: str, axis: int) -> list[ChannelGroup]:
-    labels = graph.origins.get((tensor, axis), np.zeros((0, 1), np.int64))
-    return [group for group in graph.groups if np.isin(group.labels, labels).any()]

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from prunecli.checkpoints.json_files import json_of
 from prunecli.errors import InputRefused
 
@@ -26,13 +28,7 @@ class Cut:
     @property
     def kept(self) -> list[int]:
         """The positions that stay, in order."""
-        found: list[int] = []
-        start = 0
-        for position in self.removed:  # in order, so that what stays are the runs between
-            found.extend(range(start, position))
-            start = position + 1
-        found.extend(range(start, self.size))
-        return found
+        return np.delete(np.arange(self.size), self.removed).tolist() if self.removed else [*range(self.size)]
 
 
 @dataclass(frozen=True)

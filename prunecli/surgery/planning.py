@@ -18,7 +18,7 @@ from torch import nn
 from prunecli.errors import InputRefused, WorkFailed
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.collection import without_collection
-from prunecli.graph.labels import Axis
+from prunecli.graph.labels import Axis, removed_positions
 from prunecli.graph.meta import meta_copy
 from prunecli.surgery.attributes import size_attributes
 from prunecli.surgery.coordinates import chosen_channels
@@ -86,8 +86,9 @@ def _tried(graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]]) -> Planne
     changes: dict[tuple[str, str], AttributeChange] = {}
     followed: list[Axis] = []
     marked = graph.marked(chosen)
+    cuts = _cuts(graph, marked, chosen)
     for _ in range(MAX_TRIALS):
-        plan, cut = _draft(graph, chosen, marked, changes)
+        plan, cut = _draft(graph, cuts, marked, changes)
         mismatch = try_out(graph, cut, marked)
         if not isinstance(mismatch, Mismatch):
             return Planned(replace(plan, scalings=mismatch), {}, found=bool(changes or mismatch))
@@ -135,7 +136,8 @@ def plan_part(graph: ChannelGraph, whole: Planned, removed: Mapping[str, Iterabl
     if whole.found or whole.protected:
         return make_plan(graph, removed)
     chosen = _chosen(removed)
-    return Planned(_draft(graph, chosen, graph.marked(chosen), {})[0], {})
+    marked = graph.marked(chosen)
+    return Planned(_draft(graph, _cuts(graph, marked, chosen), marked, {})[0], {})
 
 
 def follow_plan(graph: ChannelGraph, plan: Plan, model: nn.Module) -> tuple[Planned, nn.Module]:
@@ -160,30 +162,36 @@ def follow_plan(graph: ChannelGraph, plan: Plan, model: nn.Module) -> tuple[Plan
     return planned, carry_out(planned.plan, model)
 
 
-def _draft(
-    graph: ChannelGraph,
-    chosen: Mapping[str, tuple[int, ...]],
-    marked: NDArray[np.bool_],
-    changes: Mapping[tuple[str, str], AttributeChange],
-) -> tuple[Plan, nn.Module]:
-    """The plan as far as shapes and found changes say it, and the network cut by it, on the meta device."""
+def _cuts(graph: ChannelGraph, marked: NDArray[np.bool_], chosen: Mapping[str, tuple[int, ...]]) -> Plan:
+    """What leaves the tensors with the marked labels; no attributes yet."""
+    leaving: dict[int, tuple[int, ...]] = {}  # by identity: most dimensions have their axis from another
     cuts = []
-    for tensor, axis in graph.origins:
-        gone = np.flatnonzero(graph.removed_from(tensor, axis, marked))
-        if gone.size:
-            size = len(graph.origins[tensor, axis])
-            cuts.append(Cut(tensor, axis, size, tuple(gone.tolist())))
+    for (tensor, axis), labels in graph.origins.items():
+        if id(labels) not in leaving:
+            leaving[id(labels)] = tuple(np.flatnonzero(removed_positions(labels, marked)).tolist())
+        gone = leaving[id(labels)]
+        if gone:
+            cuts.append(Cut(tensor, axis, len(labels), gone))
     cuts.sort(key=lambda cut: (cut.tensor, cut.axis))
     groups = tuple(
         GroupCut(group.name, group.channels, chosen[group.name])
         for group in graph.groups
         if group.name in chosen
     )
-    draft = Plan(tuple(cuts), (), groups)
-    cut = carry_out(draft, meta_copy(graph.model))
+    return Plan(tuple(cuts), (), groups)
+
+
+def _draft(
+    graph: ChannelGraph,
+    cuts: Plan,
+    marked: NDArray[np.bool_],
+    changes: Mapping[tuple[str, str], AttributeChange],
+) -> tuple[Plan, nn.Module]:
+    """The plan as far as shapes and found changes say it, and the network cut by it, on the meta device."""
+    cut = carry_out(cuts, meta_copy(graph.model))
     attributes = {(a.module, a.attribute): a for a in size_attributes(graph, cut, marked)}
     attributes.update(changes)
-    plan = Plan(draft.cuts, tuple(attributes.values()), groups)
+    plan = replace(cuts, attributes=tuple(attributes.values()))
     return plan, carry_out(replace(plan, cuts=()), cut)
 
 
@@ -214,5 +222,5 @@ def _guilty(graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]], stuck: _
 
 def _touching(graph: ChannelGraph, chosen: Mapping[str, tuple[int, ...]], axes: Sequence[Axis]) -> list[str]:
     """The chosen groups whose labels stand on the given axes."""
-    labels = np.unique(np.concatenate([axis.reshape(-1) for axis in axes])) if axes else np.zeros(0, np.int64)
-    return [g.name for g in graph.groups if g.name in chosen and np.isin(g.labels, labels).any()]
+    labels = np.concatenate([axis.reshape(-1) for axis in axes]) if axes else np.zeros(0, np.int64)
+    return [group.name for group in graph.groups_on(labels) if group.name in chosen]

@@ -111,12 +111,19 @@ def _constants(operation: Operation) -> list[float]:
 
     A scale by 1/√width is one of them.
     """
-    kinds = (float, int) if operation.name.rstrip("_") in SCALING else (float,)
-    leaves = [
-        leaf.value if isinstance(leaf, TensorRef) else leaf
-        for leaf in pytree.tree_leaves((operation.args, operation.kwargs))
-    ]
-    return [leaf for leaf in leaves if isinstance(leaf, kinds) and not isinstance(leaf, bool)]
+    kinds = {float, int} if operation.name.rstrip("_") in SCALING else {float}
+    return [leaf for leaf in _numbers((*operation.args, *operation.kwargs.values())) if type(leaf) in kinds]
+
+
+def _numbers(tree: Iterable[Any]) -> Iterator[Any]:
+    """The leaves of nested arguments, tensors by the number that they are known to hold."""
+    for leaf in tree:
+        if isinstance(leaf, TensorRef):
+            yield leaf.value
+        elif isinstance(leaf, (list, tuple)):
+            yield from _numbers(leaf)
+        else:
+            yield leaf
 
 
 def argument(args: Any, path: tuple[int | str, ...]) -> int | None:

@@ -31,6 +31,12 @@ class Flow(Protocol):
     def assign(self, ref: TensorRef, axes: Sequence[Axis]) -> None:
         """Give an output its axes; one a dimension, of its sizes."""
 
+    def turn(self, ref: TensorRef, output: TensorRef) -> None:
+        """The output is a matrix on its side."""
+
+    def follow(self, ref: TensorRef, dim: int, axis: Axis, reason: str) -> None:
+        """Positions of dimension `dim`, mostly of a parameter, leave with those of `axis`; else `reason`."""
+
     def contract(self, ref: TensorRef, dim: int, how: str = SUM) -> None:
         """Dimension `dim` of an input is summed over, or enters statistics."""
 

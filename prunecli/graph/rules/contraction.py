@@ -15,9 +15,9 @@ WHY = "summed with a fixed dimension in a matrix product"
 
 def _product(left: TensorRef, right: TensorRef, output: TensorRef, flow: Flow) -> None:
     """(…, M, K) × (…, K, N) → (…, M, N); a matrix times a vector drops N."""
-    a, b = flow.axes(left), flow.axes(right)
-    inner = -2 if len(b) > 1 else -1
-    flow.space.tie(a[-1], b[inner], WHY)
+    a, inner = flow.axes(left), -2 if len(right.shape) > 1 else -1
+    flow.follow(right, inner, a[-1], WHY)
+    b = flow.axes(right)
     flow.contract(left, len(a) - 1)
     flow.contract(right, len(b) + inner)
     batch = []
@@ -40,10 +40,10 @@ def matrix_product_with_bias(operation: Operation, flow: Flow) -> None:
     bias, left, right = operation.tensors()
     output = operation.outputs[0]
     _product(left, right, output, flow)
-    axes, bias_axes = flow.axes(output), flow.axes(bias)
+    axes = flow.axes(output)
     for d in range(-len(bias.shape), 0):
         if bias.shape[d] == output.shape[d]:
-            flow.space.tie(axes[d], bias_axes[d], "the bias of a fixed dimension")
+            flow.follow(bias, d, axes[d], "the bias of a fixed dimension")
 
 
 @coupling_rule(

@@ -24,14 +24,15 @@ def convolution(operation: Operation, flow: Flow) -> None:
     x, weight, bias = operation.args[:3]
     transposed, groups = operation.args[6], operation.args[GROUPS]
     flow.fix(weight, range(2, len(weight.shape)), "a tap of the kernel")
-    x_axes, w_axes = flow.axes(x), flow.axes(weight)
-    into, out = (w_axes[0], w_axes[1]) if transposed else (w_axes[1], w_axes[0])
+    x_axes = flow.axes(x)
     if groups == 1:
-        flow.space.tie(x_axes[1], into, WHY)
-    else:
+        flow.follow(weight, 0 if transposed else 1, x_axes[1], WHY)
+    w_axes = flow.axes(weight)
+    into, out = (w_axes[0], w_axes[1]) if transposed else (w_axes[1], w_axes[0])
+    if groups != 1:
         out = _grouped(operation, flow, x_axes[1], into, out)
     if bias is not None:
-        flow.space.tie(out, flow.axes(bias)[0], "the bias of a fixed dimension")
+        flow.follow(bias, 0, out, "the bias of a fixed dimension")
     flow.contract(x, 1)
     output = operation.outputs[0]
     flow.assign(output, [x_axes[0], out, *(fixed(size) for size in output.shape[2:])])

@@ -30,7 +30,7 @@ def batch_norm(operation: Operation, flow: Flow) -> None:
     x, *constants = operation.tensors()
     axes = flow.axes(x)
     for constant in constants:
-        flow.space.tie(axes[1], flow.axes(constant)[0], WHY)
+        flow.follow(constant, 0, axes[1], WHY)
     for d, axis in enumerate(axes):
         if d != 1 and not is_fixed(axis):  # a standardised weight: statistics over its input channels
             flow.contract(x, d, STATISTICS)
@@ -48,7 +48,7 @@ def layer_norm(operation: Operation, flow: Flow) -> None:
     count = len(operation.args[1])
     for constant in constants:
         for d in range(-count, 0):
-            flow.space.tie(axes[d], flow.axes(constant)[d], WHY)
+            flow.follow(constant, d, axes[d], WHY)
     for d in range(-count, 0):
         flow.contract(x, len(axes) + d, STATISTICS)
         flow.literal((1, count + d), axes[d])
@@ -66,7 +66,7 @@ def group_norm(operation: Operation, flow: Flow) -> None:
     groups = operation.args[6] if native else operation.args[1]
     parts = flow.space.split(axes[1], (groups, x.shape[1] // groups))
     for constant in constants:
-        flow.space.tie(axes[1], flow.axes(constant)[0], WHY)
+        flow.follow(constant, 0, axes[1], WHY)
     flow.literal((6,) if native else (1,), parts[0])
     if native:
         flow.literal((4,), axes[1])

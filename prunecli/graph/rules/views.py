@@ -90,7 +90,7 @@ def transpose(operation: Operation, flow: Flow) -> None:
 @coupling_rule("aten.t", "aten.numpy_T", "aten.adjoint")
 def matrix_transpose(operation: Operation, flow: Flow) -> None:
     """A matrix on its side."""
-    flow.assign(operation.outputs[0], flow.axes(operation.args[0])[::-1])
+    flow.turn(operation.args[0], operation.outputs[0])
 
 
 @coupling_rule("aten.unsqueeze")

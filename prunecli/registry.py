@@ -15,7 +15,6 @@ import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from prunecli.errors import PrunecliError, unknown_name
@@ -82,4 +81,6 @@ class Registry(Generic[T], Mapping[str, T]):
 @lru_cache(maxsize=1)
 def _entry_points() -> Any:
     """Those of all installed packages, read from the disk once for all registries."""
+    from importlib.metadata import entry_points  # it brings the parser of mails: not for `prunecli --help`
+
     return entry_points()  # EntryPoints, on Python 3.10 and 3.11 another class that selects alike

@@ -68,8 +68,12 @@ class PrunecliGroup(TyperGroup):
         write_examples(self.epilog, formatter)
 
 
-def application(only: str | None = None) -> typer.Typer:
-    """The whole command line, or the one command `only`; importing it loads neither torch nor rich."""
+def application(only: str | None = None, *, listed: bool = False) -> typer.Typer:
+    """The whole command line, or the one command `only`; importing it loads neither torch nor rich.
+
+    With `listed` the commands have names and help and no options: making all of these takes as long as
+    everything else that is done until the commands are shown.
+    """
     app = typer.Typer(
         name="prunecli",
         cls=PrunecliGroup,
@@ -82,9 +86,16 @@ def application(only: str | None = None) -> typer.Typer:
     app.callback()(prunecli)
     for name in COMMANDS if only is None else (only,):
         module: Any = importlib.import_module(f"prunecli.cli.commands.{name}")
-        function = gathered(getattr(module, name))
-        app.command(name, cls=PrunecliCommand, epilog=module.EXAMPLES)(function)
+        command = getattr(module, name)
+        if listed:
+            app.command(name, help=command.__doc__)(_listed)
+        else:
+            app.command(name, cls=PrunecliCommand, epilog=module.EXAMPLES)(gathered(command))
     return app
+
+
+def _listed() -> None:
+    """Stands for a command that is only shown."""
 
 
 def _show_version(wanted: bool) -> None:

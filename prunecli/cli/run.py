@@ -36,7 +36,7 @@ _VERBOSE = re.compile(r"--verbose|-q*v[qv]*")
 def run(arguments: Sequence[str]) -> int:
     """Run `prunecli` with `arguments`; the exit code is one of the table in the documentation."""
     _steady_streams()
-    group = typer.main.get_command(application(_command(arguments)))
+    group = typer.main.get_command(_application(arguments))
     if os.environ.get(_COMPLETION):
         group.main(list(arguments), prog_name="prunecli", complete_var=_COMPLETION)
         return 0
@@ -55,10 +55,13 @@ def run(arguments: Sequence[str]) -> int:
     return code
 
 
-def _command(arguments: Sequence[str]) -> str | None:
-    """The command that is called: the options of the others need not be made. None where any may be meant."""
-    first = next(iter(arguments), None)
-    return first if first in COMMANDS and not os.environ.get(_COMPLETION) else None
+def _application(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with no more options than this call can ask for; the shell may ask for any."""
+    if os.environ.get(_COMPLETION):
+        return application()
+    if arguments and arguments[0] in COMMANDS:
+        return application(arguments[0])
+    return application(listed=not any(word in COMMANDS for word in arguments))
 
 
 def _shared(arguments: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ import typer
 from prunecli.cli.app import COMMANDS, application
 from prunecli.cli.configuration import NEVER, PATHS, answers_to
 from prunecli.cli.option import variable
+from prunecli.cli.run import run
 
 TESTED = {"score", "compare", "prune", "sensitivity", "sweep"}
 ON_CHECKPOINTS = set(COMMANDS) - {"catalog", "check"}
@@ -63,6 +64,21 @@ def test_every_option_has_help_and_is_made_by_our_own_hand():
         assert param.help, (name, param.name)
         # What belongs to one file or one run has no place in the environment.
         assert param.envvar or param.name in {"trust_pickle", "kind", "resume", "reports"}, (name, param.name)
+
+
+def test_commands_that_are_only_listed_are_shown_alike():
+    shown = []
+    for listed in (False, True):
+        group = typer.main.get_command(application(listed=listed))
+        with group.make_context("prunecli", [], resilient_parsing=True) as context:
+            shown.append(group.get_help(context))
+    assert shown[0] == shown[1]
+    assert "Remove channels, prove the smaller network right, and write it." in shown[1]
+
+
+def test_a_command_that_does_not_come_first_has_its_options(capsys):
+    assert run(["--", "catalog", "criteria", "--json"]) == 0
+    assert '"criteria"' in capsys.readouterr().out
 
 
 def test_examples_of_the_help_are_parsed():

@@ -71,20 +71,22 @@ def test_what_needs_no_model_loads_no_torch(arguments, code):
 
 
 @pytest.mark.slow  # by the clock: a machine that swaps stretches processor time too
-def test_start_up_is_within_a_quarter_of_a_second_of_python():
-    """In processor time, which other work on the machine hardly stretches."""
+def test_start_up_is_within_a_quarter_of_a_second_of_python(tmp_path):
+    """In processor time, which other work hardly stretches; compiled, as pip leaves a package."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
 
     def least(command):
         spent = []
-        for _ in range(4):
+        for _ in range(5):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(command, capture_output=True, check=False, timeout=60)
+            subprocess.run(command, capture_output=True, check=False, timeout=60, env=environment)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         return min(spent)
 
     floor = least([sys.executable, "-c", "pass"])
-    for arguments in (["--help"], ["--version"], ["catalog"], ["prune", "--rato", "1"]):
+    commands = (["--help"], ["--version"], ["catalog"], ["catalog", "criteria"], ["prune", "--rato", "1"])
+    for arguments in commands:
         assert least([*MODULE, *arguments]) - floor < 0.25
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
+from running_commands import Running, run
 
 from prunecli.errors import InputRefused, WorkFailed, WrongUse
 from prunecli.training.resuming import FILE
@@ -17,21 +16,8 @@ from prunecli.training.settings import FitSettings
 from prunecli.workflows.finetune import finetune
 from prunecli.workflows.opening import Opening, open_checkpoint
 
+LATE = 120.0
 ARGUMENTS = ("finetune", "--epochs", "12", "--augment", "light", "--ema-decay", "0.9")
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "prunecli", *arguments]
-
-
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), cwd=folder, env=surroundings(), capture_output=True, text=True, check=False
-    )
-
-
-def surroundings() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.mark.parametrize(
@@ -42,26 +28,25 @@ def test_the_line_that_a_stopped_run_prints_leads_to_the_same_file(
     tmp_path: Path, number: int, code: int
 ) -> None:
     arguments = (*ARGUMENTS, "-o", "tuned.safetensors")
-    stopped = subprocess.Popen(
-        command(*arguments), cwd=tmp_path, env=surroundings(), stderr=subprocess.PIPE, text=True
-    )
-    assert stopped.stderr is not None
-    said = []
-    for line in stopped.stderr:
-        said.append(line)
-        if line.startswith("epoch 3/"):
-            stopped.send_signal(number)
-    assert stopped.wait() == code, said
+    running = Running(*arguments, folder=tmp_path)
+    until = time.monotonic() + LATE
+    while "\nepoch 3/" not in running.said:
+        assert time.monotonic() < until, running.said
+        time.sleep(0.01)
+    running.send(number)
+    ended = running.wait()
+    assert ended.code == code, ended.err
     assert [path.name for path in tmp_path.iterdir()] == ["tuned.safetensors.run"]
+    said = ended.err.splitlines()
     resume = next(line for line in said if line.startswith("  to go on: ")).removeprefix("  to go on: ")
     program, *rest = shlex.split(resume)
     assert (program, rest) == ("prunecli", [*arguments, "--resume", "tuned.safetensors.run"])
 
     gone_on = run(*rest, folder=tmp_path)
-    assert gone_on.returncode == 0, gone_on.stderr
+    assert gone_on.code == 0, gone_on.err
     assert [path.name for path in tmp_path.iterdir()] == ["tuned.safetensors"]
     whole = run(*ARGUMENTS, "-o", "whole.safetensors", folder=tmp_path)
-    assert whole.returncode == 0
+    assert whole.code == 0, whole.err
     resumed, uninterrupted = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("tuned", "whole"))
     assert resumed == uninterrupted
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shlex
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from running_commands import Running, run
 
 from prunecli.errors import InputRefused, WrongUse
 from prunecli.strategies.bites import BiteWishes
@@ -18,56 +18,42 @@ from prunecli.strategies.diary import FILE
 from prunecli.workflows.opening import Opening
 from prunecli.workflows.prune import prune
 
+LATE = 120.0
 GEOMETRIC = ("prune", "--ratio", "0.6", "--strategy", "geometric", "--steps", "3", "--epochs", "9")
 GHFP = ("prune", "--ratio", "0.5", "--strategy", "ghfp", "--epochs", "8")
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "prunecli", *arguments]
-
-
-def surroundings() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), cwd=folder, env=surroundings(), capture_output=True, text=True, check=False
-    )
-
-
 @pytest.mark.parametrize(
-    ("arguments", "bite", "line", "number"),
+    ("arguments", "mark", "number"),
     [
-        pytest.param(GEOMETRIC, "bite 2", "epoch 1/", signal.SIGINT, id="in a later bite"),
-        pytest.param(GEOMETRIC, "bite 1", "epoch 2/", signal.SIGTERM, id="before the first bite is done"),
-        pytest.param(GHFP, "", "epoch 3/", signal.SIGINT, id="along one training"),
+        pytest.param(GEOMETRIC, "bite 2.*\nepoch 1/", signal.SIGINT, id="in a later bite"),
+        pytest.param(GEOMETRIC, "bite 1.*\nepoch 2/", signal.SIGTERM, id="before the first bite is done"),
+        pytest.param(GHFP, "\nepoch 3/", signal.SIGINT, id="along one training"),
     ],
 )
 def test_the_line_that_a_stopped_strategy_prints_leads_to_the_same_file(
-    tmp_path: Path, arguments: tuple[str, ...], bite: str, line: str, number: int
+    tmp_path: Path, arguments: tuple[str, ...], mark: str, number: int
 ) -> None:
     asked = (*arguments, "-o", "small.safetensors")
-    stopped = subprocess.Popen(
-        command(*asked), cwd=tmp_path, env=surroundings(), stderr=subprocess.PIPE, text=True
-    )
-    assert stopped.stderr is not None
-    said: list[str] = []
-    for each in stopped.stderr:
-        said.append(each)
-        if each.startswith(line) and any(before.startswith(bite) for before in said):
-            stopped.send_signal(number)
-    assert stopped.wait() == 128 + number, said
+    running = Running(*asked, folder=tmp_path)
+    until = time.monotonic() + LATE
+    while not re.search(mark, running.said, re.DOTALL):
+        assert time.monotonic() < until, running.said
+        time.sleep(0.01)
+    running.send(number)
+    ended = running.wait()
+    assert ended.code == 128 + number, ended.err
     assert [path.name for path in tmp_path.iterdir()] == ["small.safetensors.run"]
+    said = ended.err.splitlines()
     resume = next(each for each in said if each.startswith("  to go on: ")).removeprefix("  to go on: ")
     program, *rest = shlex.split(resume)
     assert (program, rest) == ("prunecli", [*asked, "--resume", "small.safetensors.run"])
 
     gone_on = run(*rest, folder=tmp_path)
-    assert gone_on.returncode == 0, gone_on.stderr
+    assert gone_on.code == 0, gone_on.err
     assert [path.name for path in tmp_path.iterdir()] == ["small.safetensors"]
     whole = run(*arguments, "-o", "whole.safetensors", folder=tmp_path)
-    assert whole.returncode == 0
+    assert whole.code == 0, whole.err
     resumed, uninterrupted = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("small", "whole"))
     assert resumed == uninterrupted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,10 +71,15 @@ def form_groups(
     keys = sorted(origins, key=lambda key: (order.get(key[0], len(order)), key[0], key[1]))
     columns: dict[bytes, NDArray[np.int64]] = {}
     places: dict[bytes, list[tuple[int, Origin]]] = {}  # the same labels stand in most places many times
-    for number, (origin, column) in enumerate((key, column) for key in keys for column in origins[key].T):
-        content = column.tobytes()
-        columns.setdefault(content, column)
-        places.setdefault(content, []).append((number, origin))
+    contents: dict[int, list[bytes]] = {}
+    numbers = itertools.count()
+    for key in keys:
+        axis = origins[key]
+        if id(axis) not in contents:
+            contents[id(axis)] = [column.tobytes() for column in axis.T]
+            columns.update(zip(contents[id(axis)], axis.T, strict=True))
+        for content in contents[id(axis)]:
+            places.setdefault(content, []).append((next(numbers), key))
     entries = [
         (column[positions], np.full(positions.size, number), positions)
         for number, column in enumerate(columns.values())
@@ -159,9 +165,9 @@ def _group(
 
 
 def _reason(labels: NDArray[np.int64], reasons: Mapping[int, tuple[str, ...]], produced: bool) -> str | None:
-    pinned = [reasons[int(label)] for label in labels if int(label) in reasons]
+    pinned = [reasons[label] for label in labels[:8].tolist() if label in reasons]  # all are, or none
     if pinned:
-        return "; ".join(dict.fromkeys(reason for found in pinned[:8] for reason in found[:2]))
+        return "; ".join(dict.fromkeys(reason for found in pinned for reason in found[:2]))
     if not produced:
         return "no convolution or linear layer produces these channels"
     return "a single channel" if labels.size == 1 else None
@@ -191,7 +197,7 @@ def _one_factor_each(groups: Sequence[ChannelGroup], origins: Mapping[Origin, Ax
     Otherwise a ratio would be taken twice from the same dimension. The outer factor (convolution groups,
     attention heads) is taken when it has at least `ENOUGH_UNITS` channels, else the one with the most.
     """
-    products = [axis for axis in origins.values() if axis.shape[1] > 1]
+    products = list({id(axis): axis for axis in origins.values() if axis.shape[1] > 1}.values())
     if not products:
         return list(groups)
     owner = np.full(1 + max(int(group.labels.max()) for group in groups), -1)
@@ -200,9 +206,8 @@ def _one_factor_each(groups: Sequence[ChannelGroup], origins: Mapping[Origin, Ax
     protected: dict[int, str] = {}
     for axis in products:
         owners = owner[axis]
-        seen, first = np.unique(owners.T, return_index=True)
-        found = [int(i) for i in seen[np.argsort(first)] if i >= 0]
-        factors = [i for i in found if groups[i].prunable]
+        found = dict.fromkeys(owners.T.reshape(-1).tolist())  # in the order in which they come
+        factors = [i for i in found if i >= 0 and groups[i].prunable]
         rows = {i: (owners == i).any(axis=1) for i in factors}
         shared = [i for i in factors if any((rows[i] & rows[j]).any() for j in factors if j != i)]
         if len(shared) < 2:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ MAX_REFINEMENTS = 8
 MAX_FACTORS = 4
 
 
+@lru_cache(maxsize=4096)
 def fixed(size: int) -> Axis:
     """An axis whose positions never leave: (size, 0)."""
     return np.zeros((size, 0), dtype=np.int64)
@@ -42,12 +44,16 @@ def merge(axes: Sequence[Axis]) -> Axis:
     A dimension of one is no factor: its position can only stay.
     """
     sizes = [axis.shape[0] for axis in axes]
-    columns = [
-        np.tile(np.repeat(axis, math.prod(sizes[i + 1 :]), axis=0), (math.prod(sizes[:i]), 1))
-        for i, axis in enumerate(axes)
-        if axis.shape[1] and (len(axis) > 1 or math.prod(sizes) == 1)
-    ]
-    return np.hstack(columns) if columns else fixed(math.prod(sizes))
+    whole = math.prod(sizes)
+    columns = []
+    for i, axis in enumerate(axes):
+        size, count = axis.shape
+        if count and (size > 1 or whole == 1):
+            grid = (math.prod(sizes[:i]), size, math.prod(sizes[i + 1 :]), count)
+            columns.append(np.broadcast_to(axis[None, :, None], grid).reshape(whole, count))
+    if len(columns) == 1:
+        return columns[0]
+    return np.hstack(columns) if columns else fixed(whole)
 
 
 def concatenate(axes: Sequence[Axis]) -> Axis:
@@ -71,6 +77,12 @@ def _packed(axis: Axis) -> Axis:
     """Each row's labels moved to the left, in their order, zeros to the right."""
     order = np.argsort(axis == 0, axis=1, kind="stable")
     return np.take_along_axis(axis, order, axis=1)
+
+
+def _varies(grid: NDArray[np.int64], dim: int) -> bool:
+    """Whether the grid has different values along a dimension."""
+    first = grid[(slice(None),) * dim + (slice(0, 1),)]
+    return not (grid == first).all()
 
 
 def _together(labels: NDArray[np.int64], coordinate: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -118,6 +130,7 @@ class LabelSpace:
         self._small_factors = small_factors
         self._ties: list[NDArray[np.int64]] = []
         self._bindings: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        self._seen: dict[tuple[int, ...], tuple[Sequence[Axis], list[Axis]]] = {}
         self.pins: list[Pin] = []
 
     def fresh(self, size: int) -> Axis:
@@ -162,7 +175,21 @@ class LabelSpace:
             self.pin(first[odd], f"{reason}: products of different factors")
             self.pin(second[odd], f"{reason}: products of different factors")
 
+    def merge(self, axes: Sequence[Axis]) -> Axis:
+        """The axis of a dimension that views `axes` as one; the same one for the same axes."""
+        key = tuple(map(id, axes))
+        if key not in self._seen:
+            self._seen[key] = axes, [merge(axes)]
+        return self._seen[key][1][0]
+
     def split(self, axis: Axis, sizes: Sequence[int]) -> list[Axis]:
+        """The axes of the dimensions that a view makes of one; the same ones for the same axis and sizes."""
+        key = (-id(axis), *sizes)
+        if key not in self._seen:
+            self._seen[key] = [axis], self._split(axis, sizes)
+        return list(self._seen[key][1])
+
+    def _split(self, axis: Axis, sizes: Sequence[int]) -> list[Axis]:
         """The axes of the dimensions that a view makes of one, the first varying slowest.
 
         A column that varies along one of the new dimensions only belongs there. One that varies along
@@ -173,7 +200,7 @@ class LabelSpace:
         columns: list[list[NDArray[np.int64]]] = [[] for _ in sizes]
         for column in range(axis.shape[1]):
             grid = axis[:, column].reshape(tuple(sizes))
-            along = [d for d in range(len(sizes)) if not (grid == grid.take([0], axis=d)).all()]
+            along = [d for d, size in enumerate(sizes) if size > 1 and _varies(grid, d)]
             if len(along) <= 1:
                 d = along[0] if along else max(range(len(sizes)), key=lambda i: sizes[i])
                 index = tuple(slice(None) if i == d else 0 for i in range(len(sizes)))
@@ -181,7 +208,7 @@ class LabelSpace:
             else:
                 self._refine(grid, along, columns)
         return [
-            np.stack(found, axis=1) if found else fixed(size)
+            np.stack(found, axis=1) if len(found) > 1 else found[0][:, None] if found else fixed(size)
             for found, size in zip(columns, sizes, strict=True)
         ]
 

@@ -83,7 +83,7 @@ class Pass:
         self._axes[ref.number] = list(axes)
 
     def turn(self, ref: TensorRef, output: TensorRef) -> None:
-        """The output is a matrix on its side; a parameter's axes may still come from elsewhere, by `follow`."""
+        """The output is a matrix on its side; a parameter may still get its axes by `follow`."""
         if ref.name is None:
             self.assign(output, self.axes(ref)[::-1])
         else:

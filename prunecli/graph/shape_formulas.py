@@ -24,12 +24,9 @@ ELEMENT_WISE = frozenset(
 def like_its_input(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
     """The result of an element-wise operation on tensors that agree, or are broadcast; None for all else."""
     in_place = _element_wise(func)
-    if in_place is None or kwargs:
+    if in_place is None or kwargs or not isinstance(args[0], Tensor):
         return None
-    tensors = [each for each in args if isinstance(each, Tensor)]
-    if not tensors or tensors[0] is not args[0]:
-        return None
-    first = tensors[0]
+    first, tensors = args[0], [each for each in args if isinstance(each, Tensor)]
     alike = all(each.shape == first.shape for each in tensors)
     other = any(not each.is_meta or each.dtype != first.dtype for each in tensors)
     if not first.is_floating_point() or other or (in_place and not alike):

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from prunecli.errors import InputRefused
 from prunecli.surgery.plan import Cut, Plan, Scaling, falls
 from prunecli.surgery.scattering import attach, check_scatter, is_scatter, module_of, scatter_cuts
-
-PIECE_BYTES = 4 << 20
+from prunecli.surgery.selecting import Selection
 
 
 def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
@@ -35,10 +34,12 @@ def carry_out(plan: Plan, model: nn.Module) -> nn.Module:
         modules = dict(model.named_modules(remove_duplicate=False))
     scaled = {name: scaled_rows(_find(modules, name), found) for name, found in _scalings(plan).items()}
     replaced: dict[int, Tensor] = {}
-    stays = _Stays()
+    selection = Selection()
     for name in {**by_tensor, **scaled}:
         tensor = _find(modules, name)
-        replaced[id(tensor)] = _narrowed(tensor, scaled.get(name, tensor.detach()), by_tensor[name], stays)
+        replaced[id(tensor)] = _narrowed(
+            tensor, scaled.get(name, tensor.detach()), by_tensor[name], selection
+        )
     for module in modules.values():
         tables: list[dict[str, Any]] = [module._parameters, module._buffers]
         for table in tables:
@@ -119,51 +120,14 @@ def scaled_rows(tensor: Tensor, scalings: Iterable[Scaling]) -> Tensor:
     return data
 
 
-class _Stays:
-    """The positions that stay of a cut, worked out once for all dimensions that lose the same."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, int], Tensor] = {}
-
-    def of(self, cut: Cut, device: torch.device) -> Tensor:
-        """The positions (kept,) on the device; cuts of a plan in memory share what they remove."""
-        key = id(cut.removed), cut.size
-        if key not in self._known:
-            self._known[key] = torch.tensor(cut.kept, dtype=torch.int64, device=device)
-        return self._known[key].to(device)
-
-
-def _narrowed(tensor: Tensor, data: Tensor, cuts: list[Cut], stays: _Stays) -> Tensor:
+def _narrowed(tensor: Tensor, data: Tensor, cuts: list[Cut], selection: Selection) -> Tensor:
     if data.is_meta:
         shape = list(data.shape)
         for cut in cuts:
             shape[cut.axis] -= len(cut.removed)
         data = data.new_empty(shape)
     else:
-        data = selected(data, {cut.axis: stays.of(cut, data.device) for cut in cuts})
+        data = selection.narrowed(data, cuts)
     return (
         nn.Parameter(data, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
     )
-
-
-def selected(data: Tensor, kept: Mapping[int, Tensor]) -> Tensor:
-    """A copy with the kept positions (axis → indices) only.
-
-    Where two dimensions of a large tensor lose positions, a few rows are taken at a time: what is between the
-    two selections then stays in the cache, and no memory is asked for it.
-    """
-    others = [axis for axis in kept if axis]
-    if len(kept) < 2 or 0 not in kept or data.numel() * data.element_size() < PIECE_BYTES:
-        for axis, index in kept.items():
-            data = data.index_select(axis, index)
-        return data
-    shape = [len(kept[axis]) if axis in kept else size for axis, size in enumerate(data.shape)]
-    found = data.new_empty(shape)
-    rows = kept[0]
-    step = max(1, PIECE_BYTES // (data[0].numel() * data.element_size()))
-    for start in range(0, len(rows), step):
-        piece = data.index_select(0, rows[start : start + step])
-        for axis in others[:-1]:
-            piece = piece.index_select(axis, kept[axis])
-        torch.index_select(piece, others[-1], kept[others[-1]], out=found[start : start + step])
-    return found

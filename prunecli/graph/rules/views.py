@@ -44,7 +44,7 @@ def view(operation: Operation, flow: Flow) -> None:
         return
     after: list[Axis] = []
     for left, right in matching_blocks(x.shape, output.shape):
-        merged = merge([before[d] for d in left]) if len(left) != 1 else before[left[0]]
+        merged = flow.space.merge([before[d] for d in left]) if len(left) != 1 else before[left[0]]
         sizes = [output.shape[d] for d in right]
         after.extend([merged] if len(sizes) == 1 else flow.space.split(merged, sizes) if sizes else [])
     flow.assign(output, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ QUICK = {
     "prune": "prune --ratio 0.5 --json",
     "evaluate": "evaluate",
     "catalog": "catalog criteria",
-    "bench": "bench --rounds 2 --json",
+    "bench": "bench --rounds 2 --no-memory --json",
     "finetune": "finetune --epochs 1 -o t.safetensors",
     "export": "export --to safetensors -o x.safetensors",
     "sensitivity": "sensitivity --ratio 0.5",
@@ -104,6 +105,13 @@ def test_closed_streams_are_met_without_a_traceback(name: str, tmp_path: Path) -
     assert ended.code == 4
     assert ended.err.splitlines()[-1] == "error: the result cannot be written: standard output is closed"
     assert "Traceback" not in ended.err
+
+
+def test_memory_is_measured_in_another_process_without_streams(tmp_path: Path) -> None:
+    ended = run("bench", "--rounds", "2", "--json", folder=tmp_path, closed=[0, 2])
+    assert ended.code == 0, ended.out
+    [model] = json.loads(ended.out)["models"]
+    assert model["peak_memory_bytes"] > 0
 
 
 def _again(name: str) -> list[str]:

@@ -131,8 +131,7 @@ def _signatures(
     tickets = generator.integers(1, 2**63, size=(int(place.max()) + 1, 2), dtype=np.uint64)
     sums = np.zeros((count, 2), dtype=np.uint64)
     np.add.at(sums, label, tickets[place])
-    for pinned in reasons:
-        sums[pinned] += np.uint64(1)
+    sums[list(reasons)] += np.uint64(1)
     return sums
 
 

@@ -200,8 +200,8 @@ class Recorder(LightDispatchMode):
         return result
 
     @contextmanager
-    def watching(self, model: nn.Module) -> Iterator[None]:
-        """Record which module each operation comes from."""
+    def watching(self, modules: Sequence[tuple[str, nn.Module]]) -> Iterator[None]:
+        """Record which of the modules, by path, each operation comes from."""
 
         def around(path: str, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             number, parent = len(self.calls), self.stack[-1]
@@ -213,7 +213,7 @@ class Recorder(LightDispatchMode):
             finally:
                 self.stack.pop()
 
-        with forwards_go_through(model, around):
+        with forwards_go_through(modules, around):
             yield
 
 
@@ -225,7 +225,10 @@ def packet_name(func: Any) -> str:
 
 def tensor_names(model: nn.Module) -> dict[int, str]:
     """The first name of every parameter and buffer, by identity; tied tensors keep one name."""
-    modules = list(model.named_modules())
+    return _names_in(list(model.named_modules()))
+
+
+def _names_in(modules: Sequence[tuple[str, nn.Module]]) -> dict[int, str]:
     names: dict[int, str] = {}
     for table in ("_parameters", "_buffers"):
         for path, module in modules:
@@ -238,7 +241,7 @@ def tensor_names(model: nn.Module) -> dict[int, str]:
 def set_mode(model: nn.Module, *, training: bool) -> None:
     """Training or inference, with dropout off in both: it drops values, never channels."""
     model.train(training)
-    for module in model.modules():
+    for module in model.modules() if training else ():
         if _drops(module):
             module.eval()
 
@@ -274,15 +277,16 @@ def record(
 
     Raises whatever the forward raises.
     """
-    was_training = [(module, vars(module)["training"]) for module in model.modules()]
-    recorder = Recorder(tensor_names(model), before=before)
+    modules = list(model.named_modules())
+    was_training = [vars(module)["training"] for _, module in modules]
+    recorder = Recorder(_names_in(modules), before=before)
     set_mode(model, training=training)
     try:
-        with torch.no_grad(), recurrent_layers_whole(model), recorder.watching(model), recorder:
+        with torch.no_grad(), recurrent_layers_whole(model), recorder.watching(modules), recorder:
             result = run(model, inputs)
     finally:
-        for module, mode in was_training:
-            module.training = mode
+        for (_, module), mode in zip(modules, was_training, strict=True):
+            vars(module)["training"] = mode
     outputs = tuple(recorder.ref(leaf) for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor))
     return Trace(
         tuple(recorder.operations),

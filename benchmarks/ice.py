@@ -1,16 +1,15 @@
 """ICE with its tuning against training after every block: time and accuracy, on CIFAR-10.
 
     python benchmarks/ice.py --cifar cifar10 --make-network
-    python benchmarks/ice.py --cifar cifar10 --strategies every-step,ice
-    python benchmarks/ice.py --cifar cifar10 --strategies ice --trials 3 --drop 7 --final-epochs 1
-    python benchmarks/ice.py --cifar cifar10 --network resnet20 --checkpoint resnet20.pt
+    python benchmarks/ice.py --cifar cifar10 --strategies every-step,ice --seeds 0,1,2
     python benchmarks/ice.py --table
 
 The first line trains a ResNet-110 on all training images, made small (8 × 8): what one core can prune 54
-times in ten minutes. Every other line prunes by `--strategies` on the first `--per-class` training images of
-each class, one strategy after the other in one process, and adds a line for each to `--results`. Seconds are
-CPU seconds of one thread, by the stages that `prune` reports, tuning among them; `wall` is the whole command
-with its reading of the test part, on whatever else the machine was doing.
+times in minutes. The second prunes by `--strategies` on the first `--per-class` training images of each
+class, with every seed, one run after the other in one process, and writes a line for each to `--results`, in
+the place of the line that is there for the same run. The last one, and every other at its end, writes the
+table beside them. CPU and wall seconds are those of everything that `prune` does; left out are opening the
+network and the images, the same for all, and reading the test part, which is done once the clock has stopped.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ice_report import keep, write_table
 
 import prunecli
 from prunecli import FitSettings, Opening
@@ -93,51 +93,55 @@ def share_of_images(cifar: Path, per_class: int, folder: Path) -> str:
     return str(folder)
 
 
-def opened_subject(asked: argparse.Namespace, folder: Path) -> Subject:
-    """The network that was asked for and its images."""
+def opened_subject(asked: argparse.Namespace, seed: int, folder: Path) -> Subject:
+    """The network that was asked for and its images, divided by the seed."""
     checkpoint = asked.checkpoint or str(asked.work / f"{asked.network}.safetensors")
     opening = Opening(checkpoint=checkpoint, mean=MEAN, std=STD)
     opened = open_checkpoint(opening)
     images = share_of_images(Path(asked.cifar), asked.per_class, folder)
-    return Subject(asked.network, opening, opened, open_images(opened, images, seed=asked.seed))
+    return Subject(asked.network, opening, opened, open_images(opened, images, seed=seed))
 
 
-def carried_out(subject: Subject, strategy: str, asked: argparse.Namespace) -> Record:
-    """One pruning, its stages in CPU seconds."""
-    tuned = strategy == "ice" and asked.trials > 0
-    clock, begun = time.perf_counter, time.monotonic()
-    time.perf_counter = time.process_time  # what the stages are measured with
-    try:
-        found = prune(
-            subject.opening,
-            ratio=asked.ratio,
-            strategy=strategy,
-            residual="inner",
-            seed=asked.seed,
-            recalibrate=asked.recalibrate,
-            training=TRAINING,
-            parts=PartWishes(drop=asked.drop, final_epochs=asked.final_epochs) if tuned else PartWishes(),
-            tuning=TuningRequest(trials=asked.trials) if tuned else None,
-            evaluate=True,
-            opened=subject.opened,
-            images=subject.images,
-            progress=say,
-        )
-    finally:
-        time.perf_counter = clock
+def carried_out(subject: Subject, strategy: str, seed: int, asked: argparse.Namespace) -> Record:
+    """One pruning with its seconds, and the accuracy on the test part before and after."""
+    by_ice = strategy == "ice"
+    tuned = by_ice and asked.trials > 0
+    parts = PartWishes(drop=asked.drop, final_epochs=asked.final_epochs) if by_ice else PartWishes()
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = prune(
+        subject.opening,
+        ratio=asked.ratio,
+        strategy=strategy,
+        residual="inner",
+        seed=seed,
+        judge="validation",
+        recalibrate=asked.recalibrate,
+        training=TRAINING,
+        parts=parts,
+        tuning=TuningRequest(trials=asked.trials) if tuned else None,
+        opened=subject.opened,
+        images=subject.images,
+        progress=say,
+    )
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     document = found.document()
     return {
         "network": subject.name,
         "strategy": strategy,
         "ratio": asked.ratio,
-        "seed": asked.seed,
+        "seed": seed,
         "recalibrate": asked.recalibrate,
-        "drop": asked.drop if tuned else None,
-        "final_epochs": asked.final_epochs if tuned else None,
+        "drop": parts.drop,
+        "final_epochs": parts.final_epochs,
         "images": len(subject.images.data.train) + len(subject.images.data.validation),
-        "accuracy": document["accuracy"],
-        "cpu": {stage: round(spent, 2) for stage, spent in document["seconds"].items()},
-        "wall": round(time.monotonic() - begun, 1),
+        "threads": torch.get_num_threads(),
+        "accuracy": {
+            "before": on_test_part(subject.opened.model, subject),
+            "after": on_test_part(found.model, subject),
+        },
+        "cpu": round(cpu, 2),
+        "wall": round(wall, 2),
+        "stages": {stage: round(spent, 2) for stage, spent in document["seconds"].items()},
         "trainings": document["trainings"],
         "reduction": document["reduction"],
         "history": [
@@ -152,47 +156,16 @@ def carried_out(subject: Subject, strategy: str, asked: argparse.Namespace) -> R
     }
 
 
+def on_test_part(model: torch.nn.Module, subject: Subject) -> float:
+    """The accuracy (%) on the test images."""
+    found = evaluate(model, subject.images.data.test, mean=subject.images.mean, std=subject.images.std)
+    return round(found.accuracy, 2)
+
+
 def say(stage: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
     """Remarks, as they come."""
     if not total:
         print(f"  {stage}", flush=True)
-
-
-def append(results: Path, record: Record) -> None:
-    """One more line."""
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with results.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-
-
-def table(results: Path) -> str:
-    """The lines as Markdown: each run of ice beside the run of every-step that is like it."""
-    lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    keys = ("network", "ratio", "seed", "images", "recalibrate")
-    baselines = {tuple(each[key] for key in keys): each for each in lines if each["strategy"] == "every-step"}
-    found = [
-        "| network | ratio | strategy | trials | drop | final epochs | trainings | test accuracy "
-        "| CPU seconds | speed-up (CPU) "
-        "| wall seconds | speed-up (wall) |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for each in lines:
-        other = baselines.get(tuple(each[key] for key in keys))
-        own, spent = sum(each["cpu"].values()), each["wall"]
-        faster = ("", "")
-        if other is not None and other is not each:
-            faster = (f"{sum(other['cpu'].values()) / own:.2f}", f"{other['wall'] / spent:.2f}")
-        accuracy, fired = each["accuracy"], each["trainings"]
-        tuning = each["tuning"] or {"trials": (), "chosen": {}}
-        trials = len(tuning["trials"]) or ""
-        drop = each.get("drop") or tuning["chosen"].get("drop", "")
-        found.append(
-            f"| {each['network']} | {each['ratio']:g} | {each['strategy']} "
-            f"| {trials} | {drop} | {each.get('final_epochs') or ''} | {fired['fired']} of {fired['bites']} "
-            f"| {accuracy['before']:.2f} → {accuracy['after']:.2f} | {own:.1f} | {faster[0]} "
-            f"| {spent:.0f} | {faster[1]} |"
-        )
-    return "\n".join(found)
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -201,42 +174,40 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cifar", help="CIFAR-10 as an image folder with train/ and test/")
     parser.add_argument("--network", default="resnet110", help="its name in the results")
     parser.add_argument("--checkpoint", help="unsaid: the one that --make-network wrote")
-    parser.add_argument("--strategies", default="ice,every-step")
+    parser.add_argument("--strategies", default="every-step,ice")
     parser.add_argument("--ratio", type=float, default=0.2)
     parser.add_argument("--drop", type=float, help="the trigger's points, else they are tuned")
-    parser.add_argument("--final-epochs", type=int, help="of ice, after the last block")
-    parser.add_argument("--trials", type=int, default=6, help="of the tuning; 0 for none")
-    parser.add_argument("--per-class", type=int, default=250, help="training images")
+    parser.add_argument("--final-epochs", type=int, default=1, help="of ice, after the last block")
+    parser.add_argument("--trials", type=int, default=3, help="of the tuning; 0 for none")
+    parser.add_argument("--per-class", type=int, default=500, help="training images")
     parser.add_argument("--recalibrate", type=int, default=0, help="batches; the paper has none")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=WORK, help="a folder for the deep network")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--make-network", action="store_true", help="train the deep network, no more")
     parser.add_argument("--network-epochs", type=int, default=6)
-    parser.add_argument("--table", action="store_true", help="print the Markdown of the results, no more")
+    parser.add_argument("--table", action="store_true", help="write the Markdown of the results, no more")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
-    """Make the network, print the table, or carry out the strategies."""
+    """Make the network, or carry out the strategies; and write the table."""
     asked = parsed()
     torch.set_num_threads(asked.threads)
-    if asked.table:
-        print(table(asked.results))
-    elif asked.make_network:
+    if asked.make_network:
         make_network(asked.cifar, asked.work / "resnet110.safetensors", asked.network_epochs)
-    else:
+        return
+    seeds = [int(seed) for seed in asked.seeds.split(",")]
+    for seed in () if asked.table else seeds:
         with tempfile.TemporaryDirectory() as folder:
-            subject = opened_subject(asked, Path(folder))
+            subject = opened_subject(asked, seed, Path(folder))
             for strategy in asked.strategies.split(","):
-                record = carried_out(subject, strategy, asked)
-                append(asked.results, record)
-                print(
-                    json.dumps(
-                        {key: record[key] for key in ("strategy", "accuracy", "cpu", "wall", "trainings")}
-                    )
-                )
+                record = carried_out(subject, strategy, seed, asked)
+                keep(asked.results, record)
+                shown = ("strategy", "seed", "accuracy", "cpu", "wall", "stages", "trainings")
+                print(json.dumps({key: record[key] for key in shown}), flush=True)
+    print(write_table(asked.results))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ class State:
     graph: ChannelGraph
     images: Images
     ways: dict[str, Way]
-    widths: dict[str, int]
+    left_out: dict[str, str]
+    limits: Limits
     whole: int
 
     @classmethod
@@ -82,37 +83,37 @@ class State:
         graph = build_graph(opened.model, opened.architecture.input_shape)
         order = np.random.RandomState(0).permutation(len(found.data.train))[:images]
         held = Images(decoded(found.data.train, torch.from_numpy(order)), found.mean, found.std)
-        names = [group.name for group in graph.prunable]
-        ways, _ = find_ways(opened.model, graph, names, held)
         widths = {group.name: group.channels for group in graph.prunable}
+        limits = Limits(widths=widths, ratio=WISHES.max_layer_ratio, bounds=Bounds())
+        ways, whole = find_ways(opened.model, graph, limits.halves(graph, left_out={}), held)
         return cls(
             model=opened.model,
             graph=graph,
             images=held,
             ways=ways,
-            widths=widths,
+            left_out=whole,
+            limits=limits,
             whole=macs_left(graph, {}),
         )
 
     def proposer(self) -> Proposer:
         """The proposals of the criteria, by a ranking of the network as it is."""
         filters = score_filters(self.model, self.graph, WISHES.pool)
-        groups = [group for group in self.graph.prunable if group.name in self.ways]
         scores = {
             name: score_groups(self.graph.prunable, self.graph.layers, filters, name) for name in WISHES.pool
         }
         return Proposer(
             self.graph,
             scores,
-            groups=groups,
-            limits=Limits(widths=self.widths, ratio=WISHES.max_layer_ratio, bounds=Bounds()),
+            left_out=self.left_out,
+            limits=self.limits,
             step=WISHES.step_macs * self.whole,
             goal=0,
         )
 
     def contenders(self, bench: Bench, proposals: Sequence[Proposal]) -> list[Contender]:
         """The proposals on the bench."""
-        return [bench.contender(each.group, each.channels, self.ways[each.group]) for each in proposals]
+        return [bench.contender(each.removed, self.ways[each.group]) for each in proposals]
 
     def without(self, gone: Removed) -> State:
         """The state after a cut."""

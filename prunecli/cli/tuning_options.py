@@ -24,7 +24,7 @@ AutoTune = Annotated[
 Trials = Annotated[
     int | None,
     option(
-        "--trials", help="Trials of --auto-tune. Unsaid: 6.", metavar="N", parse=whole(1), section=PRUNING
+        "--trials", help="Trials of --auto-tune. Unsaid: 3.", metavar="N", parse=whole(1), section=PRUNING
     ),
 ]
 TuneShare = Annotated[

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from prunecli.allocation.choosing import Allocation, GroupScores
     from prunecli.data.splits import TrainingData
     from prunecli.graph.channel_graph import ChannelGraph
+    from prunecli.strategies.procedures.freezing_trial import FreezingTrial
     from prunecli.surgery.planning import Planned
     from prunecli.surgery.verification import Verification
     from prunecli.training.settings import EpochRecord, FitSettings
@@ -56,7 +57,8 @@ class PruningTask:
     cut has left of the network: what has left before counts then. `data` and `settings` are there when the
     strategy trains. `parts` are what it is made of; `bites` say how the way to `ratio` is divided, and
     `recalibrate` on how many batches the batch norms of a cut network are measured again. `earlier` is the
-    whole network with the weights that it is rewound to before a training. `bounds` hold for a strategy that
+    whole network with the weights that it is rewound to before a training. `trial` is that of the freezing,
+    where it was made already. `bounds` hold for a strategy that
     chooses by itself, `loss_aware` is how laasp does, `most_macs` what may remain where a target says so.
     `diary` notes where the strategy stands.
     """
@@ -73,6 +75,7 @@ class PruningTask:
     loss_aware: LossAwareWishes = field(default_factory=LossAwareWishes)
     recalibrate: int = 10
     earlier: nn.Module | None = None
+    trial: FreezingTrial | None = None
     diary: Diary = field(default_factory=Diary)
     seed: int = 0
     data: TrainingData | None = None

@@ -253,6 +253,7 @@ class Pruning:
             loss_aware=self.loss_aware,
             recalibrate=self.recalibrate,
             earlier=self.earlier,
+            trial=None if self.tuned is None else self.tuned.trial,
             most_macs=None if self.aims is None else self.aims.most_macs,
             diary=diary,
             seed=self.asked["seed"],

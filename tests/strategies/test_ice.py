@@ -13,7 +13,7 @@ from prunecli.strategies.bites import Bite
 from prunecli.strategies.contract import STRATEGIES
 from prunecli.strategies.parts import PartWishes
 from prunecli.strategies.procedures import freezing_trial as trials
-from prunecli.strategies.procedures import recovering, stepwise
+from prunecli.strategies.procedures import judging, recovering, stepwise
 from prunecli.training import fitting
 from prunecli.training.pruning_rate import pruning_aware_rate
 from prunecli.training.settings import FitSettings
@@ -101,7 +101,7 @@ def test_the_presets_are_those_of_the_paper():
 )
 def test_the_trigger_fires_exactly_from_the_drop_on(pruned, monkeypatch, falls, drop, after):
     left = iter(falls)
-    monkeypatch.setattr(recovering.Recovering, "fall", lambda self, network: next(left))
+    monkeypatch.setattr(recovering.Recovering, "fall", lambda self, network, **_: next(left))
     found = pruned(parts=PartWishes(drop=drop, freeze_share=0.0, distill=False)).document()
     assert found["trainings"] == {"fired": len(after), "bites": 4, "after": after}
     assert [bite["block"] for bite in found["bites"]] == BLOCKS
@@ -116,7 +116,7 @@ def test_the_fall_is_measured_from_the_dense_network_on_the_validation_part(task
         seen.append((network, split))
         return type("Found", (), {"accuracy": 90.0 - 2.5 * (len(seen) - 1)})
 
-    monkeypatch.setattr("prunecli.training.evaluation.evaluate", evaluate)
+    monkeypatch.setattr(judging, "evaluate", evaluate)
     judge = recovering.Recovering(replace(task, recalibrate=0))
     assert [judge.fall(task.model), judge.fall(task.model)] == [2.5, 5.0]
     assert seen[0][0] is task.model
@@ -126,13 +126,13 @@ def test_the_fall_is_measured_from_the_dense_network_on_the_validation_part(task
 @pytest.mark.parametrize(("again", "fall"), [(89.0, 1.0), (80.0, 4.0)])
 def test_what_batch_norms_measured_again_make_good_is_no_fall(task, monkeypatch, again, fall):
     found = iter([90.0, 86.0, again])
-    monkeypatch.setattr(recovering.Recovering, "_accuracy", lambda self, network: next(found))
+    monkeypatch.setattr(recovering.Recovering, "_accuracy", lambda self, network, **_: next(found))
     assert recovering.Recovering(task).fall(task.model) == fall
 
 
 def test_a_small_fall_is_looked_at_once(task, monkeypatch):
     found = iter([90.0, 89.0])
-    monkeypatch.setattr(recovering.Recovering, "_accuracy", lambda self, network: next(found))
+    monkeypatch.setattr(recovering.Recovering, "_accuracy", lambda self, network, **_: next(found))
     assert recovering.Recovering(task).fall(task.model) == 1.0
 
 
@@ -167,6 +167,7 @@ def test_what_changed_least_is_frozen_with_its_batch_norm():
         after={"a": 1.5 * ones, "b": 1.1 * ones, "c": 1.2 * ones},
         original={"a": ones, "b": ones, "c": ones},
         norms={"b": "b_norm"},
+        images_per_second=1.0,
     )
     assert found.least_changed(0.0) == ()
     assert found.least_changed(0.3) == ("b", "b_norm")
@@ -177,11 +178,12 @@ def test_a_trial_sees_so_many_images_and_no_more(task, monkeypatch):
     seen = []
     real = fitting.fit
     monkeypatch.setattr(
-        fitting, "fit", lambda model, data, **more: (seen.append(data), real(model, data, **more))
+        fitting, "fit", lambda model, data, **more: (seen.append(data), real(model, data, **more))[1]
     )
     monkeypatch.setattr(trials, "TRIAL_IMAGES", 70)
     trials.freezing_trial(task, BITE)
     assert len(seen[0].train) == 70
+    assert len(seen[0].validation) == 2  # nobody reads its accuracy
 
 
 def test_frozen_layers_stay_as_they_are_with_their_statistics(pruned, fits):

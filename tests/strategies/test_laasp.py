@@ -10,6 +10,7 @@ from fractions import Fraction
 import networks
 import pytest
 import torch
+from attention_networks import Encoder
 from torch import nn
 from torch.nn import functional
 
@@ -119,13 +120,18 @@ def images_of(task, count=96):
     return Images(Split(task.data.train.images[:count], task.data.train.labels[:count], 5), MEAN, STD)
 
 
+def halves(graph):
+    """Group → half of its channels."""
+    return {g.name: {g.name: tuple(range((g.channels + 1) // 2))} for g in graph.prunable}
+
+
 def naive_losses(model, graph, images, gone, proposals):
     """Mean losses as the published code finds them: copy, cut, run everything."""
     x, labels = images.taken(torch.arange(len(images)), device=CPU, dtype=next(model.parameters()).dtype)
     found = []
     for proposal in proposals:
-        channels = (*gone.get(proposal.group, ()), *proposal.channels)
-        planned = make_plan(graph, {**gone, proposal.group: channels})
+        more = {name: (*gone.get(name, ()), *channels) for name, channels in proposal.removed.items()}
+        planned = make_plan(graph, {**gone, **more})
         cut = carry_out(planned.plan, copy.deepcopy(model)).eval()
         with torch.no_grad():
             found.append(float(functional.cross_entropy(logits_of(cut(x)), labels).double()))
@@ -163,13 +169,12 @@ def test_the_exact_choice_is_that_of_the_naive_evaluation(network):
     model = networks.randomised(network(), seed=1).double()
     task = task_of(networks.randomised(network(), seed=1), ratio=0.5)
     images = images_of(task)
-    ways, protected = find_ways(model, task.graph, [g.name for g in task.graph.prunable], images)
-    groups = [group for group in task.graph.prunable if group.name not in protected]
+    ways, protected = find_ways(model, task.graph, halves(task.graph), images)
     widths = {group.name: group.channels for group in task.graph.prunable}
     proposer = Proposer(
         task.graph,
         task.rank_by(task.model, POOL),
-        groups=groups,
+        left_out=protected,
         limits=Limits(widths=widths, ratio=0.65, bounds=Bounds()),
         step=0.08 * macs_left(task.graph, {}),
         goal=0,
@@ -179,7 +184,7 @@ def test_the_exact_choice_is_that_of_the_naive_evaluation(network):
         for _ in range(3):
             proposals = proposer.proposals(bench.gone)
             expected = naive_losses(model, task.graph, images, bench.gone, proposals)
-            contenders = [bench.contender(p.group, p.channels, ways[p.group]) for p in proposals]
+            contenders = [bench.contender(p.removed, ways[p.group]) for p in proposals]
             everything = torch.arange(len(images))
             found = [float(each.mean()) for each in bench.losses(contenders, everything)]
             assert found == pytest.approx(expected, rel=1e-9)
@@ -205,7 +210,7 @@ def test_the_exact_choice_is_that_of_the_naive_evaluation(network):
 def test_how_a_group_is_measured_is_found_by_trying(network, expected):
     model = networks.randomised(network(), seed=1)
     task = task_of(model)
-    ways, _ = find_ways(model, task.graph, [group.name for group in task.graph.prunable], images_of(task))
+    ways, _ = find_ways(model, task.graph, halves(task.graph), images_of(task))
     assert (set(ways.values()) if isinstance(expected, set) else ways) == expected
 
 
@@ -223,7 +228,7 @@ def test_measuring_leaves_the_weights_as_they_were():
     images = images_of(task)
     with at_work(model, CPU, images):
         bench = Bench(model, task.graph, images)
-        contenders = [bench.contender("stem", (0, 3), Way.RESUMED) for _ in range(4)]
+        contenders = [bench.contender({"stem": (0, 3)}, Way.RESUMED) for _ in range(4)]
         with bench.leaving(contenders[0]):
             assert bench.gone == {"stem": (0, 3)}
             assert model.stem.weight[0].abs().sum() == model.inner.weight[:, 3].abs().sum() == 0
@@ -289,11 +294,11 @@ def test_the_loss_of_a_choice_is_that_of_the_network_without_all_that_was_chosen
 
 def test_what_left_in_earlier_cuts_counts():
     graph = build_graph(Stages(), SHAPE)
-    inner = next(group for group in graph.prunable if group.name == "inner")
     limits = Limits(widths={"inner": 32}, ratio=0.65, bounds=Bounds())
+    inner = next(each for each in limits.candidates(graph, left_out={}) if each.name == "inner")
     assert inner.channels == 16
-    assert limits.most(graph, inner) == 20 - 16  # ⌊0.65 · 32⌋ in all
-    assert replace(limits, widths={"inner": 64}).most(graph, inner) == 0
+    assert limits.levels(graph, inner)[-1] == 20 - 16  # ⌊0.65 · 32⌋ in all
+    assert replace(limits, widths={"inner": 64}).levels(graph, inner) == [0]
 
 
 def test_what_a_choice_says():
@@ -326,9 +331,7 @@ def test_the_steps_get_smaller_before_the_goal():
     limits = Limits(widths=widths, ratio=0.65, bounds=Bounds())
 
     def counts(goal):
-        proposer = Proposer(
-            task.graph, scores, groups=task.graph.prunable, limits=limits, step=0.2 * whole, goal=goal
-        )
+        proposer = Proposer(task.graph, scores, left_out={}, limits=limits, step=0.2 * whole, goal=goal)
         return {p.group: len(p.channels) for p in proposer.proposals({})}
 
     channel = whole - macs_left(task.graph, {"inner": (0,)})
@@ -439,3 +442,66 @@ def test_it_is_registered_with_its_paper():
     outcome = member.function(task_of(networks.randomised(Stages()), ratio=0.2, **asked))
     assert outcome.proof.equivalent
     assert all(g.channels >= 9 for g in build_graph(outcome.cut, SHAPE).prunable)
+
+
+def linked(model=None):
+    """An attention whose width inside is that of its stream: neither may shrink without the other."""
+    torch.manual_seed(0)
+    return networks.randomised(model or Encoder(32, heads=(8, 8)))
+
+
+def test_groups_that_shrink_together_are_proposed_together():
+    task = task_of(linked())
+    limits = Limits(widths={}, ratio=0.65, bounds=Bounds())
+    proposer = Proposer(
+        task.graph,
+        task.rank_by(task.model, POOL),
+        left_out={},
+        limits=limits,
+        step=0.2 * macs_left(task.graph, {}),
+        goal=0,
+    )
+    found = proposer.proposals({})
+    assert {each.group for each in found} == {"embed", "mlp.0.0", "mlp.1.0"}
+    for each in found:
+        with_it = {"attention.0": 2, "attention.1": 2} if each.group == "embed" else {}
+        assert {name: len(gone) for name, gone in each.removed.items()} == {
+            each.group: len(each.channels),
+            **with_it,
+        }
+        if with_it:
+            assert len(each.channels) == 8  # four for a head of each attention
+    [again, *_] = [each for each in proposer.proposals(found[0].removed) if each.group == "embed"]
+    assert not set(again.channels).intersection(found[0].channels)
+
+
+def test_linked_groups_leave_together_by_the_loss_of_the_cut_network():
+    model = linked()
+    task = task_of(copy.deepcopy(model), ratio=0.5)
+    outcome = prune_by_loss(task, wishes(step_macs=0.1, recover_macs=0.5, exact=True))
+    taken = [choice for choice in outcome.choices if choice["group"] == "embed"]
+    assert taken
+    assert all(set(choice["linked"]) == {"attention.0", "attention.1"} for choice in taken)
+    assert outcome.proof.equivalent
+    embed = outcome.cut.embed.weight.shape[0]
+    assert embed == 32 - sum(choice["channels"] for choice in taken)
+    assert [each.embed_dim for each in outcome.cut.attention] == [embed, embed]
+    assert measure(outcome.cut, SHAPE).macs <= macs_left(task.graph, task.choose(model, 1.0).removed)
+
+
+def test_what_shrinks_with_a_group_loses_no_more_than_it_may_either():
+    graph = build_graph(linked(), SHAPE)
+    embed = next(each for each in Limits(widths={}, ratio=1, bounds=Bounds()).candidates(graph, left_out={}))
+    assert embed.name == "embed"
+    assert Limits(widths={}, ratio=0.8, bounds=Bounds()).levels(graph, embed) == [*range(0, 25, 4)]
+    own = Bounds(layer_ratio={"attention.1": 0.5})
+    assert Limits(widths={}, ratio=0.8, bounds=own).levels(graph, embed) == [*range(0, 17, 4)]
+
+
+def test_what_is_linked_with_a_protected_group_stays_whole():
+    outcome = prune_by_loss(
+        task_of(linked(), ratio=0.15),
+        wishes(step_macs=0.1, recover_macs=0.9),
+        Bounds(protect=("attention.0",)),
+    )
+    assert {choice["group"] for choice in outcome.choices} <= {"mlp.0.0", "mlp.1.0"}

@@ -31,6 +31,19 @@ def planned_once(graph: ChannelGraph, removed: Removed) -> Planned:
     return _MADE[graph][1]
 
 
+def coming_changes(done: Plan, plan: Plan) -> frozenset[str] | None:
+    """The tensors that change on the way from what `done` cut to what `plan` cuts.
+
+    None where more may change than the modules that these are in.
+    """
+    tensors = frozenset(cut.tensor for cut in set(plan.cuts).difference(done.cuts))
+    modules = {name.rpartition(".")[0] for name in tensors}
+    attributes = set(plan.attributes).difference(done.attributes)
+    if plan.scalings or any(change.module not in modules for change in attributes):
+        return None
+    return tensors
+
+
 def cut_on(network: nn.Module, done: Plan, plan: Plan) -> nn.Module:
     """Cut in place what `plan` takes and `done` did not; both are of the same whole network."""
     from prunecli.surgery.cutting import carry_out

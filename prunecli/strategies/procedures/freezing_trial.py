@@ -15,7 +15,7 @@ from prunecli.strategies.bites import Bite
 from prunecli.strategies.contract import PruningTask
 from prunecli.strategies.procedures.blocks import blocks_of
 from prunecli.strategies.procedures.foresight import planned_once
-from prunecli.strategies.procedures.sampling import sample
+from prunecli.strategies.procedures.sampling import FEW, sample
 from prunecli.strategies.schedules import BLOCKS
 
 if TYPE_CHECKING:
@@ -31,13 +31,15 @@ TRIAL_RATE = 0.001
 class FreezingTrial:
     """The weights (CPU) of the convolutions before and after a trial's training, and in the whole network.
 
-    `norms` has the batch norm that follows a convolution, where one does.
+    `norms` has the batch norm that follows a convolution, where one does. `images_per_second` are those of
+    the training, with nothing frozen and no teacher.
     """
 
     before: Mapping[str, Tensor]
     after: Mapping[str, Tensor]
     original: Mapping[str, Tensor]
     norms: Mapping[str, str]
+    images_per_second: float
 
     def least_changed(self, share: float) -> tuple[str, ...]:
         """The modules to freeze: the `share` of convolutions that changed least, with their batch norms."""
@@ -47,11 +49,6 @@ class FreezingTrial:
             return ()
         chosen = least_changed(self.before, self.after, self.original, share=share)
         return tuple(each for name in chosen for each in (name, self.norms.get(name)) if each is not None)
-
-
-def least_changed_layers(task: PruningTask, first: Bite, *, share: float) -> tuple[str, ...]:
-    """The modules to freeze by a trial of the task; see `FreezingTrial`."""
-    return freezing_trial(task, first).least_changed(share) if share else ()
 
 
 def freezing_trial(task: PruningTask, first: Bite) -> FreezingTrial:
@@ -69,9 +66,10 @@ def freezing_trial(task: PruningTask, first: Bite) -> FreezingTrial:
     planned = plan_part(task.graph, planned_once(task.graph, whole), removed)
     network = carry_out(planned.plan, copy.deepcopy(task.model))
     before = _weights(network, task.graph)
-    fit(
+    few = sample(data.validation, FEW, seed=task.seed)
+    trained = fit(
         network,
-        replace(data, train=sample(data.train, TRIAL_IMAGES, seed=task.seed)),
+        replace(data, train=sample(data.train, TRIAL_IMAGES, seed=task.seed), validation=few),
         settings=replace(
             settings,
             epochs=1,
@@ -88,6 +86,7 @@ def freezing_trial(task: PruningTask, first: Bite) -> FreezingTrial:
         after=_weights(network, task.graph),
         original=_weights(task.model, task.graph),
         norms={each.name: each.batch_norm for each in task.graph.layers if each.batch_norm is not None},
+        images_per_second=trained.history[-1].images_per_second,
     )
 
 

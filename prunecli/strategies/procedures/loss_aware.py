@@ -23,7 +23,6 @@ from prunecli.allocation.choosing import Allocation
 from prunecli.data.splitting import decoded
 from prunecli.errors import GateNotMet, WrongUse
 from prunecli.graph.costs_left import macs_left
-from prunecli.graph.groups import ChannelGroup
 from prunecli.processes import current
 from prunecli.progress import remark
 from prunecli.strategies.bites import Bite
@@ -109,8 +108,8 @@ class _Walk:
         if self.goal == self.whole:
             return remove_channels(self.task, self.task.model, replace(self.uniform, removed={}))
         with self._timed("score"):
-            names = [group.name for group in self.groups()]
-            self.ways, unfollowed = find_ways(self.task.model, self.task.graph, names, self.images)
+            halves = self.limits.halves(self.task.graph, left_out=self.protected)
+            self.ways, unfollowed = find_ways(self.task.model, self.task.graph, halves, self.images)
         self.protected |= unfollowed
         self._check_reach()
         recoveries, each = self._recoveries()
@@ -127,14 +126,12 @@ class _Walk:
                 self._keep(number + 1)
         return self._found()
 
-    def groups(self) -> list[ChannelGroup]:
-        """The groups that may lose channels."""
-        return [group for group in self.now.graph.prunable if group.name not in self.protected]
-
     def _check_reach(self) -> None:
         """Raise WrongUse when the MACs cannot leave even if every group loses all that it may."""
         graph = self.task.graph
-        most = {group.name: range(self.limits.most(graph, group)) for group in self.groups()}
+        most: dict[str, tuple[int, ...]] = {}
+        for each in self.limits.candidates(graph, left_out=self.protected):
+            most |= each.leaving(self.limits.levels(graph, each)[-1])
         least = macs_left(graph, most)
         if least > self.goal:
             raise WrongUse(
@@ -167,7 +164,7 @@ class _Walk:
         proposer = Proposer(
             now.graph,
             scores,
-            groups=self.groups(),
+            left_out=self.protected,
             limits=self.limits,
             step=self.wishes.step_macs * self.whole,
             goal=self.goal,
@@ -198,7 +195,7 @@ class _Walk:
                 f"nothing more may leave: {self._gone(self.macs):.1f} % of the MACs are gone",
                 hints=["let more go: --max-layer-ratio 0.9, or fewer protected layers"],
             )
-        contenders = [bench.contender(p.group, p.channels, self.ways[p.group]) for p in proposals]
+        contenders = [bench.contender(p.removed, self.ways[p.group]) for p in proposals]
         expected = [min(self.last.get((p.group, name), math.inf) for name in p.criteria) for p in proposals]
         found = best_of(bench, contenders, exact=self.wishes.exact, expected=expected, seed=self.task.seed)
         self.last = {
@@ -214,6 +211,7 @@ class _Walk:
                 "criterion": taken.criteria[0],
                 "alike": list(taken.criteria[1:]),
                 "channels": len(taken.channels),
+                "linked": taken.linked(),
                 "loss": found.losses[found.number] if found.images else None,
                 "images": found.images,
             }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from prunecli.allocation.bounds import Bounds, ratio_of, within_bounds
-from prunecli.allocation.choosing import GroupScores
+import numpy as np
+
+from prunecli.allocation.bounds import Bounds, ratio_of
+from prunecli.allocation.candidates import Candidate
+from prunecli.allocation.choosing import GroupScores, candidates_of
 from prunecli.graph.channel_graph import ChannelGraph
 from prunecli.graph.costs_left import macs_left
 from prunecli.graph.groups import ChannelGroup
-from prunecli.scoring.ranking import removal_order, removed_count
+from prunecli.scoring.ranking import removed_count
 
 Removed = Mapping[str, tuple[int, ...]]
 """Group name → channels."""
@@ -19,11 +22,23 @@ Removed = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """Channels of one group, and the criteria of the pool that rank exactly these lowest."""
+    """Channels of one group, and the criteria of the pool that rank exactly these lowest.
+
+    `removed` has them with those of the groups that must shrink with it.
+    """
 
     group: str
-    channels: tuple[int, ...]
+    removed: Removed
     criteria: tuple[str, ...]
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The group's own."""
+        return self.removed[self.group]
+
+    def linked(self) -> dict[str, int]:
+        """How many channels of other groups leave with them."""
+        return {name: len(gone) for name, gone in self.removed.items() if name != self.group}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,24 +52,43 @@ class Limits:
     ratio: float
     bounds: Bounds
 
-    def most(self, graph: ChannelGraph, group: ChannelGroup) -> int:
-        """How many channels may leave the group as it is in `graph`."""
+    def candidates(
+        self, graph: ChannelGraph, scores: GroupScores | None = None, *, left_out: Mapping[str, str]
+    ) -> list[Candidate]:
+        """The groups that may lose channels, with those that must shrink with them.
+
+        Without scores channels leave as they come.
+        """
+        scores = scores or {group.name: np.arange(group.channels, dtype=float) for group in graph.prunable}
+        return candidates_of(graph, scores, self.bounds, left_out=left_out)[0]
+
+    def levels(self, graph: ChannelGraph, candidate: Candidate) -> list[int]:
+        """How many channels may be gone, rising, from none on: so many leave a width that may be."""
+        most = self._most(graph, candidate.group)
+        for other, each in candidate.followers:
+            most = min(most, self._most(graph, other.group) // each * candidate.unit)
+        return [level for level in candidate.levels.tolist() if level <= most]
+
+    def halves(self, graph: ChannelGraph, *, left_out: Mapping[str, str]) -> dict[str, Removed]:
+        """Group that may lose channels → about half of them, with what must leave with these."""
+        return {
+            each.name: each.leaving((each.channels // each.unit + 1) // 2 * each.unit)
+            for each in self.candidates(graph, left_out=left_out)
+            if len(self.levels(graph, each)) > 1
+        }
+
+    def _most(self, graph: ChannelGraph, group: ChannelGroup) -> int:
+        """How many channels may leave the group as it is in `graph`, if any width may be."""
         width = self.widths.get(group.name, group.channels)
         own = ratio_of(graph, group, self.bounds, self.ratio)
-        wanted = removed_count(own, units=width) - (width - group.channels)
-        return max(0, within_bounds(max(0, wanted), group.channels, self.bounds)[0])
-
-    def at_least(self, count: int, *, most: int, group: ChannelGroup) -> int:
-        """The least number from `count` on that leaves a width as the bounds have it, `most` at most."""
-        kept = (group.channels - count) // self.bounds.round_to * self.bounds.round_to
-        return min(most, group.channels - kept)
+        return max(0, removed_count(own, units=width) - (width - group.channels))
 
 
 class Proposer:
     """Proposals for the network of `graph`, whose `scores` are by criterion and group.
 
     A step is worth about `step` MACs, and one that would go beyond `goal` takes fewer channels: as few as it
-    needs to get there.
+    needs to get there. Groups `left_out` (name → reason) stay whole.
     """
 
     def __init__(
@@ -62,57 +96,57 @@ class Proposer:
         graph: ChannelGraph,
         scores: Mapping[str, GroupScores],
         *,
-        groups: Sequence[ChannelGroup],
+        left_out: Mapping[str, str],
         limits: Limits,
         step: float,
         goal: int,
     ) -> None:
         self._graph = graph
         self._limits = limits
-        self._groups = groups
         self._step, self._goal = step, goal
-        self._orders = {
-            (group.name, criterion): [int(channel) for channel in removal_order(found)]
-            for criterion, by_group in scores.items()
-            for group in groups
-            if (found := by_group.get(group.name)) is not None
-        }
-        self._criteria = tuple(scores)
+        self._candidates: dict[str, dict[str, Candidate]] = {group.name: {} for group in graph.prunable}
+        for criterion, by_group in scores.items():
+            for each in limits.candidates(graph, by_group, left_out=left_out):
+                self._candidates[each.name][criterion] = each
 
     def proposals(self, gone: Removed) -> list[Proposal]:
         """By group and criterion, when the channels `gone` have left; those that agree are one."""
         now = macs_left(self._graph, gone)
         found: list[Proposal] = []
-        for group in self._groups:
-            alike: dict[tuple[int, ...], list[str]] = {}
-            for criterion in self._criteria:
-                channels = self._lowest(group, criterion, gone, now)
-                if channels:
-                    alike.setdefault(channels, []).append(criterion)
+        for group, by_criterion in self._candidates.items():
+            alike: dict[tuple[tuple[str, tuple[int, ...]], ...], list[str]] = {}
+            for criterion, candidate in by_criterion.items():
+                removed = self._lowest(candidate, gone, now)
+                if removed:
+                    alike.setdefault(tuple(removed.items()), []).append(criterion)
             found += [
-                Proposal(group=group.name, channels=channels, criteria=tuple(names))
-                for channels, names in alike.items()
+                Proposal(group=group, removed=dict(removed), criteria=tuple(names))
+                for removed, names in alike.items()
             ]
         return found
 
-    def _lowest(self, group: ChannelGroup, criterion: str, gone: Removed, now: int) -> tuple[int, ...]:
+    def _lowest(self, candidate: Candidate, gone: Removed, now: int) -> dict[str, tuple[int, ...]]:
         """The channels of one step, in increasing order; none where nothing more may leave or is saved."""
-        silent = set(gone.get(group.name, ()))
-        order = [c for c in self._orders.get((group.name, criterion), ()) if c not in silent]
-        most = self._limits.most(self._graph, group)
+        candidate = replace(
+            candidate,
+            first=gone.get(candidate.name, ()),
+            followers=tuple(
+                (replace(other, first=gone.get(other.name, ())), each) for other, each in candidate.followers
+            ),
+        )
+        silent = len(candidate.first)
+        levels = [level for level in self._limits.levels(self._graph, candidate) if level > silent]
 
-        def more(count: int) -> int:
-            """Of the next `count` channels at least, as many as leave a width that may be."""
-            return self._limits.at_least(len(silent) + count, most=most, group=group) - len(silent)
+        def left(level: int) -> int:
+            return macs_left(self._graph, {**gone, **candidate.leaving(level)})
 
-        def left(count: int) -> int:
-            return macs_left(self._graph, {**gone, group.name: (*silent, *order[: more(count)])})
-
-        if len(silent) >= most or not order or left(1) >= now:
-            return ()
-        each = (now - left(1)) / more(1)
-        count = min(max(1, round(self._step / each)), most - len(silent))
-        if left(count) <= self._goal:
-            counts = range(1, count + 1)
-            count = counts[bisect_left(counts, -self._goal, key=lambda n: -left(n))]
-        return tuple(sorted(order[: more(count)]))
+        if not levels or left(levels[0]) >= now:
+            return {}
+        each = (now - left(levels[0])) / (levels[0] - silent)
+        place = min(bisect_left(levels, silent + max(1, round(self._step / each))), len(levels) - 1)
+        if left(levels[place]) <= self._goal:
+            place = bisect_left(levels, -self._goal, key=lambda level: -left(level))
+        return {
+            name: tuple(channel for channel in channels if channel not in set(gone.get(name, ())))
+            for name, channels in candidate.leaving(levels[place]).items()
+        }

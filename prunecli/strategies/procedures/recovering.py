@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from prunecli.progress import remark
@@ -14,6 +15,7 @@ from prunecli.strategies.contract import PruningTask
 if TYPE_CHECKING:
     from torch import nn
 
+    from prunecli.strategies.procedures.judging import Judging
     from prunecli.surgery.plan import Plan
     from prunecli.training.settings import EpochRecord, FitSettings
 
@@ -38,9 +40,10 @@ class Recovering:
     def prepare(self, first: Bite) -> None:
         """What is found out once, before the first bite: which layers are to be frozen."""
         if self.recovery.freeze_share:
-            from prunecli.strategies.procedures.freezing_trial import least_changed_layers
+            from prunecli.strategies.procedures.freezing_trial import freezing_trial
 
-            self.frozen = least_changed_layers(self.task, first, share=self.recovery.freeze_share)
+            trial = self.task.trial or freezing_trial(self.task, first)
+            self.frozen = trial.least_changed(self.recovery.freeze_share)
             shown = ", ".join(self.frozen[:SHOWN]) + (", …" if len(self.frozen) > SHOWN else "")
             remark(self.task.progress, [f"frozen after a trial, {len(self.frozen)} modules: {shown}"])
 
@@ -57,15 +60,16 @@ class Recovering:
         self.frozen, self._dense = tuple(facts["frozen"]), facts["dense"]
         self.trained_after = list(facts["trained_after"])
 
-    def fall(self, network: nn.Module) -> float:
+    def fall(self, network: nn.Module, *, coming: Collection[str] | None = None) -> float:
         """By how many points the validation accuracy is below that of the network before pruning.
 
         From a fall of the trigger's drop on, the better of two: of the network as it is, and of a copy with
         its batch norms measured again, since nothing must be trained for what that alone makes good. The
         network itself keeps its statistics: the proof of its cut, which comes later, compares them too.
+        `coming` are the tensors that may be different at the next look, see `Judging`.
         """
         dense = self.know_dense()
-        fall = dense - self._accuracy(network)
+        fall = dense - self._accuracy(network, coming=coming)
         if fall < self.drop or not self.task.recalibrate:
             return fall
         copied = copy.deepcopy(network)
@@ -88,17 +92,23 @@ class Recovering:
         if plan is not None and self.task.earlier is not None:
             _rewind(network, self.task.earlier, plan)
         self._recalibrate(network)
+        self._judging.forget()
         result = fit(
             network,
             data,
             settings=self._settings(network, bite, done),
-            teacher=copy.deepcopy(self.task.model) if self.recovery.distill else None,
+            teacher=self._teacher if self.recovery.distill else None,
             keeper=self.task.diary.training(number),
             progress=self.task.progress,
         )
         network.cpu()
         self.trained_after.append(number)
         return tuple(replace(record, epoch=record.epoch + done) for record in result.history)
+
+    @cached_property
+    def _teacher(self) -> nn.Module:
+        """A copy of the network before pruning, which a training may move and freeze."""
+        return copy.deepcopy(self.task.model)
 
     def _settings(self, network: nn.Module, bite: Bite, done: int) -> FitSettings:
         _, settings = self.task.training()
@@ -142,12 +152,14 @@ class Recovering:
             device=settings.device,
         )
 
-    def _accuracy(self, network: nn.Module) -> float:
-        from prunecli.training.evaluation import evaluate
+    def _accuracy(self, network: nn.Module, *, coming: Collection[str] | None = None) -> float:
+        return self._judging.accuracy(network, coming=coming)
 
-        data, settings = self.task.training()
-        mean, std = settings.mean or data.mean, settings.std or data.std
-        return evaluate(network, data.validation, mean=mean, std=std, device=settings.device).accuracy
+    @cached_property
+    def _judging(self) -> Judging:
+        from prunecli.strategies.procedures.judging import Judging
+
+        return Judging(self.task)
 
 
 def _rewind(network: nn.Module, earlier: nn.Module, plan: Plan) -> None:

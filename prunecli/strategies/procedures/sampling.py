@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from prunecli.data.splits import Split
 
+FEW = 2
+"""Validation images of a training whose accuracy nobody reads."""
+
 
 def sample(split: Split, count: int, *, seed: int) -> Split:
     """`count` random images of `split` in its order, or all if there are fewer."""

@@ -77,10 +77,9 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """Channels of one group that might leave, and how their loss is measured."""
+    """Channels that might leave, by group, and how their loss is measured."""
 
-    group: str
-    channels: tuple[int, ...]
+    removed: Removed
     way: Way
     places: Sequence[tuple[Tensor, int, Tensor]]
     """(parameter, axis, positions) wherever their removal would cut."""
@@ -108,17 +107,16 @@ class Bench:
         """Where the network is."""
         return self._scene.device
 
-    def contender(self, group: str, channels: tuple[int, ...], way: Way) -> Contender:
+    def contender(self, removed: Removed, way: Way) -> Contender:
         """What is to be tried, with its places in the network."""
-        marked = self.graph.marked({group: channels})
+        marked = self.graph.marked(removed)
         gone: dict[tuple[str, int], Tensor] = {}
         for tensor, axis in self.graph.origins:
             at = np.flatnonzero(self.graph.removed_from(tensor, axis, marked))
             if at.size:
                 gone[tensor, axis] = torch.from_numpy(at).to(self.device)
         return Contender(
-            group,
-            channels,
+            removed,
             way,
             places=[
                 (self._parameters[name].detach(), axis, at)
@@ -148,9 +146,8 @@ class Bench:
     def leaving(self, contender: Contender) -> Iterator[None]:
         """Inside, the contender's channels are silent and count as gone."""
         earlier = self.gone
-        channels = (*earlier.get(contender.group, ()), *contender.channels)
         with self.silent(contender):
-            self.gone = {**earlier, contender.group: tuple(sorted(channels))}
+            self.gone = self._with(contender)
             try:
                 yield
             finally:
@@ -190,12 +187,12 @@ class Bench:
                 found[id(each)] = self._whole(each, images, labels)
         return [found[id(each)] for each in contenders]
 
-    def cheapest_way(self, group: str, channels: tuple[int, ...], cut: nn.Module) -> Way:
+    def cheapest_way(self, removed: Removed, cut: nn.Module) -> Way:
         """The first way by which the losses on all images are those of the `cut` network."""
         images, labels = self._taken(torch.arange(len(self.images)))
         expected = classify(cut, images, labels).each
         for way in (Way.RESUMED, Way.SILENT):
-            each = self.contender(group, channels, way)
+            each = self.contender(removed, way)
             try:
                 found = (
                     self._resumed([each], images, labels)[id(each)]
@@ -219,9 +216,16 @@ class Bench:
 
     def _without(self, contender: Contender) -> nn.Module:
         """A copy without the contender's channels and those that are gone."""
-        channels = (*self.gone.get(contender.group, ()), *contender.channels)
-        planned = make_plan(self.graph, {**self.gone, contender.group: tuple(sorted(channels))})
+        planned = make_plan(self.graph, self._with(contender))
         return carry_out(planned.plan, copy.deepcopy(self.model))
+
+    def _with(self, contender: Contender) -> dict[str, tuple[int, ...]]:
+        """What is gone when the contender's channels are."""
+        more = {
+            name: tuple(sorted((*self.gone.get(name, ()), *channels)))
+            for name, channels in contender.removed.items()
+        }
+        return {**self.gone, **more}
 
     def _resumed(self, contenders: Iterable[Contender], images: Tensor, labels: Tensor) -> dict[int, Tensor]:
         """By one recorded pass, taken up for each; the latest maps first, as the recording wants."""
@@ -269,28 +273,28 @@ def at_work(model: nn.Module, device: torch.device, images: Images) -> Iterator[
 
 
 def find_ways(
-    model: nn.Module, graph: ChannelGraph, groups: Iterable[str], images: Images
+    model: nn.Module, graph: ChannelGraph, halves: Mapping[str, Removed], images: Images
 ) -> tuple[dict[str, Way], dict[str, str]]:
     """Group → the cheapest way that gives the losses of the cut network; groups that no plan can cut → why.
 
-    Each is tried on a copy in float64, without half of the group's channels. It is a matter of the network's
-    structure: what holds for the whole network holds for what is left of it.
+    Each is tried on a copy in float64, without what `halves` has for it: half of its channels or so, and what
+    must leave with them. It is a matter of the network's structure: what holds for the whole network holds
+    for what is left of it.
     """
     few = replace(images, split=take(images.split, torch.arange(min(TRIED_IMAGES, len(images)))))
-    widths = {group.name: group.channels for group in graph.groups}
     ways: dict[str, Way] = {}
     protected: dict[str, str] = {}
     tried = copy.deepcopy(model).cpu().double()
     with at_work(tried, torch.device("cpu"), few):
         bench = Bench(tried, graph, few)
-        for name in groups:
-            half = tuple(range((widths[name] + 1) // 2))
-            planned = make_plan(graph, {name: half})
-            if name in planned.protected:
-                protected[name] = planned.protected[name]
+        for name, half in halves.items():
+            planned = make_plan(graph, half)
+            whole = next((planned.protected[each] for each in half if each in planned.protected), None)
+            if whole is not None:
+                protected[name] = whole
             else:
                 cut = carry_out(planned.plan, copy.deepcopy(tried))
-                ways[name] = bench.cheapest_way(name, half, cut)
+                ways[name] = bench.cheapest_way(half, cut)
     return ways, protected
 
 

@@ -183,7 +183,8 @@ class _Way:
         if self.parts.trigger != DROP:
             return True
         with self._timed("judge"):
-            fall = self.recovering.fall(self.network)
+            coming = None if self.stretch is None else self.stretch.coming
+            fall = self.recovering.fall(self.network, coming=coming)
         due = fall >= self.parts.drop
         self._remark(f"{fall:.2f} points below the dense network: {'training' if due else 'going on'}")
         return due

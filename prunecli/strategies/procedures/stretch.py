@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from prunecli.strategies.bites import Block
 from prunecli.strategies.contract import PruningOutcome, PruningTask
-from prunecli.strategies.procedures.foresight import cut_on, planned_once
+from prunecli.strategies.procedures.foresight import coming_changes, cut_on, planned_once
 from prunecli.surgery.plan import Plan
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class Stretch:
             planned=planned,
             seconds={"plan": middle - start, "surgery": time.perf_counter() - middle},
         )
+
+    @property
+    def coming(self) -> frozenset[str] | None:
+        """The tensors that the blocks still to be cut change, as far as that is known."""
+        return coming_changes(self._done, self.whole.plan)
 
     def _of(self, *blocks: Block) -> dict[str, tuple[int, ...]]:
         groups = {name for block in blocks for name in block.groups}

@@ -35,6 +35,10 @@ class NotHere(Exception):
     """An environment that cannot be had on this machine; the words say why."""
 
 
+class Unfit(Exception):
+    """What is to go into an environment does not go together; the words are pip's."""
+
+
 @dataclass(frozen=True)
 class Environment:
     """One row of the table: an interpreter by its version, and the file that bounds what goes into it."""
@@ -132,7 +136,7 @@ def _refuse_cuda(report: Mapping[str, Any]) -> None:
 
 
 class Pip:
-    """pip of one environment, bound by its constraints; raises NotHere when pip does not find its way."""
+    """pip of one environment, bound by its constraints; raises Unfit when pip does not find its way."""
 
     def __init__(self, environment: Environment) -> None:
         self._python = environment.interpreter
@@ -146,19 +150,25 @@ class Pip:
         )
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            raise NotHere((errors or done.stderr.splitlines() or ["pip failed"])[-1][:150])
+            raise Unfit((errors or done.stderr.splitlines() or ["pip failed"])[-1][:150])
         return done.stdout
 
 
 def build(environment: Environment, *, cuda: bool) -> None:
-    """Make the virtual environment: torch, the package and its test extra; NotHere when it cannot be had."""
+    """Make the virtual environment: torch, the package and its test extra.
+
+    Raises NotHere when this machine has no such interpreter or torch, Unfit when the rest does not fit it.
+    """
     python = find_interpreter(environment.python)
     subprocess.run([python, "-m", "venv", "--clear", environment.folder], check=True)
     pip = Pip(environment)
-    pip.install("--upgrade", "pip")
-    if not cuda:
-        # Looked at without what it needs: pip fetches all that before it tells.
+    # Looked at without what it needs: pip fetches all that before it tells.
+    try:
+        pip.install("--upgrade", "pip")
         look = pip.install("--dry-run", "--no-deps", "--report", "-", *TORCH)
+    except Unfit as reason:
+        raise NotHere(str(reason)) from None
+    if not cuda:
         _refuse_cuda(json.loads(look))
     pip.install(*TORCH)
     pip.install("--editable", ".[test]")
@@ -209,6 +219,8 @@ def visit(environment: Environment, *, arguments: Sequence[str], jobs: str, keep
         return test(environment, arguments=arguments, jobs=jobs)
     except NotHere as reason:
         return Outcome(environment.name, environment.python, note=f"not here: {reason}")
+    except Unfit as reason:
+        return Outcome(environment.name, environment.python, passed=0, note=f"not installed: {reason}")
     finally:
         if not keep:
             shutil.rmtree(environment.folder, ignore_errors=True)

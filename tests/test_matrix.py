@@ -136,26 +136,49 @@ def test_cuda_is_known_by_what_a_torch_requires():
     assert matrix.cuda_needs(needs) == needs[1:4]
 
 
-def test_a_torch_that_brings_cuda_is_not_installed(monkeypatch, tmp_path):
+@pytest.fixture
+def visited(monkeypatch, tmp_path):
+    """Visits an environment of which `install` stands for what pip does."""
+
+    def visit(install):
+        monkeypatch.setattr(matrix, "FOLDER", tmp_path)
+        monkeypatch.setattr(matrix.Pip, "install", lambda self, *words: install(*words))
+        monkeypatch.setattr(matrix.subprocess, "run", lambda *words, **options: None)
+        monkeypatch.setattr(matrix, "find_interpreter", lambda version: Path(sys.executable))
+        monkeypatch.delenv("MATRIX_CUDA", raising=False)
+        environment = matrix.Environment("e", "3.11", OLDEST)
+        return matrix.visit(environment, arguments=[], jobs="1", keep=False)
+
+    return visit
+
+
+def test_a_torch_that_brings_cuda_is_not_installed(visited):
     installs = []
     report = {
         "install": [{"metadata": {"name": "torch", "version": "9.0", "requires_dist": ["nvidia-cudnn"]}}]
     }
 
-    def install(self, *words):
+    def install(*words):
         installs.append(words)
         return json.dumps(report)
 
-    monkeypatch.setattr(matrix, "FOLDER", tmp_path)
-    monkeypatch.setattr(matrix.Pip, "install", install)
-    monkeypatch.setattr(matrix.subprocess, "run", lambda *words, **options: None)
-    monkeypatch.setattr(matrix, "find_interpreter", lambda version: Path(sys.executable))
-    monkeypatch.delenv("MATRIX_CUDA", raising=False)
-    environment = matrix.Environment("e", "3.11", OLDEST)
-    outcome = matrix.visit(environment, arguments=[], jobs="1", keep=False)
+    outcome = visited(install)
     assert outcome.note == "not here: torch 9.0 brings CUDA (1 packages)"
     assert (outcome.here, outcome.good) == (False, False)
     assert not any("--editable" in words for words in installs)
+
+
+@pytest.mark.parametrize("refused", ["--dry-run", "torch", "--editable"])
+def test_only_a_torch_that_cannot_be_had_is_not_here(visited, refused):
+    def install(*words):
+        if words[0] == refused:
+            raise matrix.Unfit("ERROR: no")
+        return '{"install": []}'
+
+    outcome = visited(install)
+    assert not outcome.good
+    assert outcome.here == (refused != "--dry-run")
+    assert outcome.note == ("not installed: ERROR: no" if outcome.here else "not here: ERROR: no")
 
 
 def test_the_figures_are_those_of_the_junit_file(tmp_path):

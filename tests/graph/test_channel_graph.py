@@ -157,3 +157,50 @@ def test_transposed_convolutions_count_filters_on_their_second_axis():
     )
     layer = graph.layers[1]
     assert (layer.filter_axis, layer.channels) == (1, 6)
+
+
+RUNS = []
+
+
+class Counted(nn.Module):
+    """Counts its forward passes; `prepare` and `asks` say what else they do."""
+
+    def __init__(self, *, prepare=False, asks=False):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.norm = nn.BatchNorm2d(4)
+        self.prepare, self.asks = prepare, asks
+        self.kept = {}
+
+    def forward(self, x):
+        if self.prepare and 0 not in self.kept:
+            self.kept[0] = self.conv.weight.sum()
+        RUNS.append(self.training)
+        return self.norm(self.conv(x)) * (2 if self.asks and self.training else 1)
+
+
+@pytest.mark.parametrize(("given", "runs"), [({}, 1), ({"asks": True}, 2), ({"prepare": True}, 2)])
+def test_a_network_runs_again_only_where_it_may_do_something_else(given, runs):
+    RUNS.clear()
+    graph = build_graph(Counted(**given), (3, 4, 4))
+    assert len(RUNS) == runs
+    assert [trace.training for trace in graph.traces] == [False, True]
+    assert not any(op.name == "aten.sum" for trace in graph.traces for op in trace.operations)
+
+
+TABLES = {}
+
+
+class WithATable(nn.Module):
+    """Makes a table in the first call and keeps it outside of the network."""
+
+    def forward(self, x):
+        if "table" not in TABLES:
+            TABLES["table"] = torch.arange(4, device=x.device, dtype=x.dtype)
+        return x + TABLES["table"]
+
+
+def test_what_a_first_call_keeps_elsewhere_is_no_part_of_the_trace():
+    TABLES.clear()
+    graph = build_graph(WithATable(), (4,))
+    assert [op.name for op in graph.traces[0].operations] == ["aten.add"]

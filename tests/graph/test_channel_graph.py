@@ -175,7 +175,7 @@ class Counted(nn.Module):
     def forward(self, x):
         if self.prepare and 0 not in self.kept:
             self.kept[0] = self.conv.weight.sum()
-        RUNS.append(self.training)
+        RUNS.append(1)
         return self.norm(self.conv(x)) * (2 if self.asks and self.training else 1)
 
 

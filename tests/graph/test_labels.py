@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from prunecli.graph.labels import LabelSpace, TooManyFactors, concatenate, fixed, merge, removed_positions
+from prunecli.graph.labels import (
+    LabelSpace,
+    TooManyFactors,
+    _classes,
+    concatenate,
+    fixed,
+    merge,
+    removed_positions,
+)
 
 
 def column(*labels):
@@ -125,3 +135,18 @@ def test_a_dimension_of_very_many_factors_is_given_up():
     space = LabelSpace()
     with pytest.raises(TooManyFactors):
         space.split(merge([space.fresh(2) for _ in range(5)]), (4, 8))
+
+
+@pytest.mark.parametrize("edges", [0, 1, 30, 200, 2000])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_edges_connect_is_what_scipy_says(edges, seed):
+    generator = np.random.default_rng(seed)
+    first, second = generator.integers(0, 400, size=(2, edges))
+    ends = first.astype(np.int32), second.astype(np.int32)
+    graph = coo_array((np.ones(edges, dtype=np.int8), ends), shape=(400, 400))
+    assert np.array_equal(_classes(first, second, 400), connected_components(graph, directed=False)[1])
+
+
+def test_a_long_chain_in_the_wrong_order_is_one():
+    places = np.random.default_rng(0).permutation(5000)
+    assert not _classes(places[:-1], places[1:], 5000).any()

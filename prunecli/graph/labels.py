@@ -364,10 +364,18 @@ class Components:
             return
         products = self._products[self._row[bound]]
         start, factors = np.repeat(bound, products.shape[1]), products.reshape(-1)
-        again = self._row[factors] >= 0  # only these are replaced in their turn
-        if not again.any():
-            return
-        strong = _cycles(start[again], factors[again], self.count)
+        open_ends = self._row >= 0  # whose expansion has not been seen to end
+        while True:  # an edge to what ends cannot be part of a cycle
+            onward = open_ends[factors]
+            start, factors = start[onward], factors[onward]
+            if not start.size:
+                return
+            left = np.zeros_like(open_ends)
+            left[start] = True
+            if (left == open_ends).all():
+                break
+            open_ends = left
+        strong = _cycles(start, factors, self.count)
         size = np.bincount(strong)
         self_loop = (products == bound[:, None]).any(axis=1)
         cyclic = bound[self_loop | (size[strong[bound]] > 1)]

@@ -4,11 +4,14 @@ It runs the original network with its original weights. Before an operation sums
 ones are set to zero; an operation that takes statistics over channels (a mean, a softmax, a layer norm)
 sees the kept ones only. Nothing is removed, so a position that the plan takes from the wrong place shows
 as a difference from the cut network.
+
+A product that sums over channels is computed without the terms that would be zero (`surgery/products.py`).
+No activation lives longer than the network itself keeps it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,12 @@ from prunecli.graph.labels import Axis, LabelSpace, removed_positions
 from prunecli.graph.propagation import Literal, Pass
 from prunecli.graph.recurrent import recurrent_layers_whole
 from prunecli.graph.rules.contract import SUM
-from prunecli.graph.tracing import Operation, Recorder, TensorRef, tensor_names
+from prunecli.graph.tracing import Operation, Recorder, TensorRef, packet_name, tensor_names
+from prunecli.surgery.products import pairing_of, product_of_kept
+
+Gone = tuple[TensorRef, int, NDArray[np.bool_]]  # which positions of a tensor's dimension are removed
+NOTE = "_prunecli_reference"
+OF_NO_ACCOUNT = (torch.device, torch.dtype, torch.layout, torch.memory_format)
 
 
 class MaskedRun(Recorder):
@@ -32,10 +40,12 @@ class MaskedRun(Recorder):
         self, graph: ChannelGraph, model: nn.Module, marked: NDArray[np.bool_], *, trace: int
     ) -> None:
         super().__init__(tensor_names(model))
+        self._named = [*model.parameters(), *model.buffers()]  # their ids stay theirs
+        self._weights: dict[str, TensorRef] = {}
         self._operations = graph.traces[trace].operations
         self._foreseen = graph.propagation.outputs[trace]
         self._count = 0
-        self._made = 0
+        self._given = 0
         shapes = {name: tuple(t.shape) for name, t in [*model.named_parameters(), *model.named_buffers()]}
         space = LabelSpace(first=graph.propagation.count)
         self._walk = Pass(space, dict(graph.origins), shapes)
@@ -47,8 +57,11 @@ class MaskedRun(Recorder):
         kwargs = kwargs or {}
         if self.counts(func, args):
             return func(*args, **kwargs)
-        inputs = (self.refs(args), self.refs(kwargs))
-        name = str(func.overloadpacket)
+        inputs = (
+            tuple(self._arguments(args)),
+            dict(zip(kwargs, self._arguments(kwargs.values()), strict=True)),
+        )
+        name = packet_name(func)
         in_step = self._in_step(name, inputs)
         outputs = _written(name, inputs[0]) or (self._foreseen_outputs() if in_step else None)
         result = None
@@ -62,37 +75,64 @@ class MaskedRun(Recorder):
         self._walk.apply(operation)
         if in_step:
             self._relabel(operation)
-        gone = [(item, self._gone(self._walk.axes(item.ref)[item.dim])) for item in self._walk.contractions]
-        gone = [(item, positions) for item, positions in gone if positions.any()]
-        if gone and all(item.how == SUM for item, _ in gone):
-            masked = self._zeroed(args, inputs[0], [(item.ref, item.dim, at) for item, at in gone])
-            result = func(*masked, **kwargs)
+        found = [(item, self._gone(self._walk.axes(item.ref)[item.dim])) for item in self._walk.contractions]
+        gone = [(item.ref, item.dim, positions) for item, positions in found if positions.any()]
+        sums = all(item.how == SUM for item, positions in found if positions.any())
+        if gone and sums:
+            result = self._sum_of_kept(func, args, kwargs, operation, gone)
         elif gone:
             result = self._over_kept(func, args, kwargs, operation)
         elif result is None:
             result = func(*args, **kwargs)
         for leaf, ref in zip(_tensors(result), outputs, strict=True):
-            self._numbers[id(leaf)] = ref
-            self._alive.append(leaf)
+            self._note(leaf, ref)
         return result
+
+    def ref(self, tensor: Tensor) -> TensorRef:
+        """The reference of a tensor; an activation carries its own, so that it is forgotten with it."""
+        name = self._names.get(id(tensor))
+        run, known = (
+            tensor.__dict__.get(NOTE, (None, None)) if name is None else (self, self._weights.get(name))
+        )
+        if known is not None and run is self:
+            return known
+        made = TensorRef(
+            self._given,
+            tuple(tensor.shape),
+            tensor.dtype,
+            name,
+            value=float(tensor) if tensor.dim() == 0 else None,
+        )
+        self._given += 1
+        self._note(tensor, made)
+        return made
+
+    def _note(self, tensor: Tensor, ref: TensorRef) -> None:
+        name = self._names.get(id(tensor))
+        if name is None:
+            tensor.__dict__[NOTE] = (self, ref)
+        else:
+            self._weights[name] = ref
 
     def _in_step(self, name: str, inputs: tuple[Any, Any]) -> bool:
         """Whether the next operation of the trace is this one: on other devices some are made of others."""
         if self._count >= len(self._operations):
             return False
         traced = self._operations[self._count]
-        return name == traced.name and _signature(inputs) == _signature((traced.args, traced.kwargs))
+        return name == traced.name and _signature((*inputs[0], *inputs[1].values())) == _signature(
+            (*traced.args, *traced.kwargs.values())
+        )
 
     def _foreseen_outputs(self) -> tuple[TensorRef, ...] | None:
         """New references in the shapes of the trace; None where one of them is an input."""
         traced = self._operations[self._count]
         if any(output in traced.tensors() for output in traced.outputs):
             return None
-        self._made += len(traced.outputs)
-        numbers = range(-self._made, -self._made + len(traced.outputs))
+        first = self._given
+        self._given += len(traced.outputs)
         return tuple(
             TensorRef(number, output.shape, output.dtype)
-            for number, output in zip(numbers, traced.outputs, strict=True)
+            for number, output in enumerate(traced.outputs, start=first)
         )
 
     def _relabel(self, operation: Operation) -> None:
@@ -107,7 +147,19 @@ class MaskedRun(Recorder):
         inside = np.where(axis < self._marked.size, axis, 0)  # labels of made tensors are never removed
         return removed_positions(inside, self._marked)
 
-    def _zeroed(self, args: Any, refs: Any, gone: Sequence[tuple[TensorRef, int, NDArray[np.bool_]]]) -> Any:
+    def _sum_of_kept(
+        self, func: Any, args: Any, kwargs: dict[str, Any], operation: Operation, gone: Sequence[Gone]
+    ) -> Any:
+        """Run the operation with the removed positions adding nothing to its sums."""
+        pairing = pairing_of(operation.name, args)
+        if pairing is not None:
+            kept = torch.as_tensor(np.flatnonzero(~np.any([positions for *_, positions in gone], axis=0)))
+            result = product_of_kept(func, args, kwargs, pairing, kept)
+            if result is not None:
+                return result
+        return func(*self._zeroed(args, operation.args, gone), **kwargs)
+
+    def _zeroed(self, args: Any, refs: Any, gone: Sequence[Gone]) -> Any:
         def mask(leaf: Any, ref: Any) -> Any:
             for target, dim, positions in gone:
                 if isinstance(ref, TensorRef) and ref.number == target.number:
@@ -161,17 +213,26 @@ def _written(name: str, args: Any) -> tuple[TensorRef, ...] | None:
     return (args[0],) if in_place and args and isinstance(args[0], TensorRef) else None
 
 
-def _signature(tree: Any) -> list[Any]:
+def _signature(given: Iterable[Any]) -> list[Any]:
     """Shapes of tensors and all other arguments, devices and types aside."""
-    leaves = pytree.tree_leaves(tree)
-    other = (torch.device, torch.dtype, torch.layout, torch.memory_format)
-    return [
-        leaf.shape if isinstance(leaf, TensorRef) else leaf for leaf in leaves if not isinstance(leaf, other)
-    ]
+    found: list[Any] = []
+    for each in given:
+        if isinstance(each, TensorRef):
+            found.append(each.shape)
+        elif isinstance(each, (list, tuple)):
+            found += _signature(each)
+        elif not isinstance(each, OF_NO_ACCOUNT):
+            found.append(each)
+    return found
 
 
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+def _tensors(result: Any) -> list[Tensor]:
+    """The tensors of what an operation returned, those in lists too."""
+    if isinstance(result, Tensor):
+        return [result]
+    if isinstance(result, (list, tuple)):
+        return [tensor for each in result for tensor in _tensors(each)]
+    return []
 
 
 def _with_literals(args: Any, literals: Sequence[Literal], gone: Any) -> Any:

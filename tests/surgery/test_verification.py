@@ -8,11 +8,14 @@ import networks
 import pytest
 import torch
 
+from prunecli.errors import WorkFailed
 from prunecli.graph.channel_graph import build_graph
+from prunecli.surgery import verification
 from prunecli.surgery.cutting import carry_out
 from prunecli.surgery.plan import Cut, Plan
 from prunecli.surgery.planning import make_plan
-from prunecli.surgery.verification import verify
+from prunecli.surgery.proof_input import ignores_mode
+from prunecli.surgery.verification import Verification, verify
 
 
 def planned(network, removed):
@@ -90,3 +93,73 @@ def test_nothing_is_changed_by_the_proof():
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert torch.equal(state, torch.get_rng_state())
     assert not model.training
+
+
+def test_the_cut_network_is_run_in_training_mode_where_the_whole_one_ignores_it():
+    model, graph, plan = planned(networks.LayerNorm, {"stem": [0, 5]})
+    cut = carry_out(plan, copy.deepcopy(model))
+    cut.norm.register_forward_hook(lambda module, args, output: output * (1 + 0.1 * module.training))
+    assert ignores_mode(graph)
+    assert not verify(graph, model, cut, {"stem": [0, 5]}).equivalent
+
+
+ON_80, ON_64, ON_128, ON_TRACE = (80, 1), (64, 2), (128, 1), (224, 2)
+
+
+@pytest.mark.parametrize(
+    ("errors", "compared", "says"),
+    [
+        ({}, [ON_80], 1e-15),
+        # amplified rounding is allowed, but where a larger picture shows less of it that is taken
+        ({ON_80: 1e-8, ON_64: 1e-7}, [ON_80, ON_64, ON_128], 1e-15),
+        ({ON_80: 1e-8, ON_64: 1e-7, ON_128: 1e-7, (128, 2): 1e-7}, [ON_80, ON_64, ON_128, (128, 2)], 1e-8),
+        # nothing is refused before it was compared on the input of the trace
+        (
+            dict.fromkeys([ON_80, ON_64, ON_128, (128, 2), (224, 1)], 1.0),
+            [ON_80, ON_64, ON_128, (128, 2), (224, 1), ON_TRACE],
+            1e-15,
+        ),
+    ],
+)
+def test_the_inputs_that_a_proof_goes_through(monkeypatch, errors, compared, says):
+    graph = build_graph(networks.Plain(), (3, 224, 224))
+    seen = []
+
+    def comparison(given, *args, **kwargs):
+        batch, _, side, _ = given.traces[0].inputs[0].shape
+        seen.append((side, batch))
+        error = errors.get((side, batch), 1e-15)
+        return Verification("", error, error, 1e-6, equivalent=error < 1e-6)
+
+    monkeypatch.setattr(verification, "_compared", comparison)
+    found = verify(graph, graph.model, graph.model, {})
+    assert seen == compared
+    assert found.max_rel_error == says
+
+
+def test_weights_that_several_layers_share_stay_shared_in_the_copy():
+    model = networks.TiedWeights().double()
+    copied = verification._in_float64(model)
+    assert [name for name, _ in copied.named_parameters()] == [name for name, _ in model.named_parameters()]
+    theirs = {p.data_ptr() for p in copied.parameters()}
+    assert not theirs & {p.data_ptr() for p in model.parameters()}  # though they were float64 before
+
+
+class Asleep(networks.Plain):
+    """The last channels of its first layer give zeros whatever comes in."""
+
+    def __init__(self):
+        super().__init__()
+        networks.randomised(self)
+        with torch.no_grad():
+            self.bn1.bias[4:] = -1e6
+
+
+def test_what_a_sleeping_channel_hides_is_found_in_the_tensors():
+    model = Asleep()
+    graph = build_graph(model, (3, 8, 8))
+    cut = carry_out(make_plan(graph, {"conv1": [1, 2]}).plan, copy.deepcopy(model))
+    assert verify(graph, model, cut, {"conv1": [1, 2]}).equivalent
+    cut.bn1.running_mean[-2:] = cut.bn1.running_mean[-2:].flip(0)
+    with pytest.raises(WorkFailed, match=r"^bn1\.running_mean is not what the plan leaves of it"):
+        verify(graph, model, cut, {"conv1": [1, 2]})

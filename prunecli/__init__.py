@@ -24,10 +24,17 @@ if TYPE_CHECKING:
     from prunecli.workflows.prune import prune
     from prunecli.workflows.score import score
     from prunecli.workflows.sensitivity import sensitivity
+    from prunecli.workflows.sweep import sweep
+    from prunecli.workflows.sweep_request import Budget, StudyWish, SweepSpace
+    from prunecli.workflows.sweep_result import SweepResult
 
 __all__ = [
+    "Budget",
     "FitSettings",
     "Opening",
+    "StudyWish",
+    "SweepResult",
+    "SweepSpace",
     "__version__",
     "bench",
     "compare",
@@ -40,11 +47,16 @@ __all__ = [
     "prune",
     "score",
     "sensitivity",
+    "sweep",
 ]
 
 _HOMES = {
+    "Budget": "prunecli.workflows.sweep_request",
     "FitSettings": "prunecli.training.settings",
     "Opening": "prunecli.workflows.opening",
+    "StudyWish": "prunecli.workflows.sweep_request",
+    "SweepResult": "prunecli.workflows.sweep_result",
+    "SweepSpace": "prunecli.workflows.sweep_request",
     "bench": "prunecli.workflows.bench",
     "compare": "prunecli.workflows.compare",
     "diff": "prunecli.workflows.diff",
@@ -56,6 +68,7 @@ _HOMES = {
     "prune": "prunecli.workflows.prune",
     "score": "prunecli.workflows.score",
     "sensitivity": "prunecli.workflows.sensitivity",
+    "sweep": "prunecli.workflows.sweep",
 }
 
 

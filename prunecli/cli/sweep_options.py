@@ -24,6 +24,7 @@ from prunecli.cli.values import (
     number,
     ratio,
     ratios,
+    target,
     whole,
 )
 from prunecli.errors import WrongUse
@@ -69,6 +70,18 @@ Ratios = Annotated[
         "one to the other. Unsaid: 0.3,0.5,0.7.",
         metavar="R,R|R..R",
         parse=ratio_choice,
+        section=PRUNING,
+    ),
+]
+Targets = Annotated[
+    list[Names] | None,
+    option(
+        "--target",
+        "--targets",
+        help="In place of ratios: what may remain, with commas between, as `prune` takes it: "
+        "macs=0.5,macs=0.3,params=3e6.",
+        metavar="COST=AMOUNT",
+        parse=names(target),
         section=PRUNING,
     ),
 ]
@@ -245,20 +258,24 @@ class Trying:
     """Which values are tried."""
 
     ratio: Ratios = None
+    target: Targets = None
     criteria: options.CriteriaOrSaved = None
     strategy: Strategies = None
     scope: Scopes = None
 
     def space(self) -> SweepSpace:
-        """The same as the workflow takes it; what is not said is as there."""
+        """The same as the workflow takes it, what is unsaid as there; WrongUse for ratios beside targets."""
         from prunecli.workflows.sweep_request import SweepSpace
 
         unsaid = SweepSpace()
+        if self.ratio and self.target:
+            raise WrongUse("--ratio and --target both say how much to remove", hints=["give one of them"])
         return SweepSpace(
             ratios=_ratios(self.ratio or ()) or unsaid.ratios,
             criteria=flat(self.criteria or ()) or unsaid.criteria,
             strategies=flat(self.strategy or ()) or unsaid.strategies,
             scopes=flat(self.scope or ()) or unsaid.scopes,
+            targets=flat(self.target or ()),
         )
 
 
@@ -334,7 +351,8 @@ class Images:
 
 def prune_line(values: Mapping[str, Value], subject: Subject, *groups: Any, epochs: int) -> str:
     """The command that makes the network of a trial's first seed again; `groups` as they were filled."""
-    said = [word for key in ("ratio", "criterion", "strategy") for word in (f"--{key}", str(values[key]))]
+    keys = [key for key in ("ratio", "target", "criterion", "strategy") if key in values]
+    said = [word for key in keys for word in (f"--{key}", str(values[key]))]
     if values["scope"] != _SCOPES[0]:
         said += ["--scope", str(values["scope"])]
     checkpoint = [] if subject.checkpoint is None else [subject.checkpoint]

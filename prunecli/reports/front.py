@@ -75,7 +75,7 @@ def asked(given: Given) -> Sequence[Block]:
     rows: list[tuple[str, Cell]] = [
         *checkpoint_rows(document),
         ("data", document.get("data")),
-        *((name, listed(values)) for name, values in space.items()),
+        *((name, listed(values)) for name, values in space.items() if values),
         ("seeds a trial", document.get("seeds")),
         ("epochs", document.get("epochs")),
         ("sampler", study.get("sampler")),
@@ -162,10 +162,11 @@ TRIALS = Part("trials", "Trials", trials, key="trials")
 
 def _table(caption: str, members: Sequence[Trial], document: Document) -> Table:
     whole = document["dense"]
+    amount = "target" if document["space"].get("targets") else "ratio"
     rows: list[list[Cell]] = [
         [
             as_given(each["number"]),
-            *(each["values"].get(name) for name in ("criterion", "strategy", "ratio", "scope")),
+            *(each["values"].get(name) for name in ("criterion", "strategy", amount, "scope")),
             each["accuracy"]["validation"],
             each["accuracy"]["spread"],
             gained(whole["accuracy"], each["accuracy"]["validation"]),
@@ -181,7 +182,7 @@ def _table(caption: str, members: Sequence[Trial], document: Document) -> Table:
     columns = [
         Column("trial", numeric=True),
         *(Column(title, typed=True) for title in ("criterion", "strategy")),
-        Column("ratio", numeric=True),
+        Column(amount, numeric=True),
         Column("scope", typed=True),
         *(Column(title, numeric=True) for title in numbers),
         Column("outcome", sortable=False),

@@ -267,6 +267,8 @@ class _Sweeping:
     def pruned(self, values: Mapping[str, Value], seed: int, progress: Progress) -> Run:
         """One seed of a trial, judged by the validation part."""
         found = self._prune(values, seed=seed, judge="validation", progress=progress)
+        if found.gate is not None:
+            raise found.gate  # a target that cannot be met
         accuracy = (found.accuracy or {})["after"]
         return Run(
             accuracy=float(accuracy or 0.0),
@@ -279,7 +281,8 @@ class _Sweeping:
     def _prune(self, values: Mapping[str, Value], **further: Any) -> PruneResult:
         return prune(
             self.opening,
-            ratio=float(values["ratio"]),
+            ratio=float(values["ratio"]) if "ratio" in values else None,
+            target=str(values["target"]) if "target" in values else None,
             criterion=str(values["criterion"]),
             strategy=str(values["strategy"]),
             scope=str(values["scope"]),

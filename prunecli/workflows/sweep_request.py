@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prunecli.allocation.targets import read_target
 from prunecli.errors import check_ranges, unknown_name
 from prunecli.search.samplers import GRID
 from prunecli.search.space import Space, Span, size
@@ -21,26 +22,35 @@ EPOCHS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSpace:
-    """The values to be tried of each choice; a `Span` of ratios is gone through in its steps."""
+    """The values to be tried of each choice; a `Span` of ratios is gone through in its steps.
+
+    `targets` say what may remain (`macs=0.5`), in the place of the ratios. Raises WrongUse for what is none.
+    """
 
     ratios: Sequence[float] | Span = (0.3, 0.5, 0.7)
     criteria: Sequence[str] = ("l2",)
     strategies: Sequence[str] = ("one-shot",)
     scopes: Sequence[str] = ("local",)
+    targets: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for each in self.targets:
+            read_target(each)
 
     def space(self) -> Space:
         """As samplers take it."""
         ratios = self.ratios if isinstance(self.ratios, Span) else tuple(self.ratios)
         return {
-            "ratio": ratios,
+            **({"target": tuple(self.targets)} if self.targets else {"ratio": ratios}),
             "criterion": tuple(self.criteria),
             "strategy": tuple(self.strategies),
             "scope": tuple(self.scopes),
         }
 
     def document(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; `targets` are named where there are any."""
         return {
+            **({"targets": list(self.targets)} if self.targets else {}),
             "ratios": self._ratios(),
             "criteria": list(self.criteria),
             "strategies": list(self.strategies),
@@ -48,6 +58,8 @@ class SweepSpace:
         }
 
     def _ratios(self) -> Any:
+        if self.targets:
+            return []
         if isinstance(self.ratios, Span):
             return {"from": self.ratios.low, "to": self.ratios.high, "step": self.ratios.step}
         return list(self.ratios)
@@ -105,4 +117,5 @@ class StudyWish:
 
     def sampler_for(self, space: SweepSpace) -> str:
         """The sampler that was asked for, else the one that fits the space."""
-        return self.sampler or ("tpe" if isinstance(space.ratios, Span) else GRID)
+        ordered = any(isinstance(values, Span) for values in space.space().values())
+        return self.sampler or ("tpe" if ordered else GRID)

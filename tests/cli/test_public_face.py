@@ -27,5 +27,5 @@ def test_a_public_name_is_its_workflow(workflows, monkeypatch):
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'sweep'"):
-        prunecli.sweep  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'swept'"):
+        prunecli.swept  # noqa: B018

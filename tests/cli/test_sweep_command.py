@@ -165,9 +165,20 @@ def test_a_range_of_ratios_has_its_hundredths(cli, workflow):
     assert workflow.given["space"].ratios == Span(0.2, 0.8, 0.01)
 
 
+def test_targets_are_said_as_prune_takes_them(cli, workflow):
+    assert cli("sweep", "--target", "macs=0.5,params=3e6", "--target", "latency=5ms").code == 0
+    assert workflow.given["space"] == SweepSpace(targets=("macs=0.5", "params=3e6", "latency=5ms"))
+    line = workflow.given["command_of"](
+        {"target": "macs=0.5", "criterion": "l2", "strategy": "one-shot", "scope": "local"}
+    )
+    assert line == "prunecli prune --target macs=0.5 --criterion l2 --strategy one-shot --epochs 10"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--target", "macs=0.5,mac=0.3"], "--target takes"),
+        (["--target", "macs=0.5", "--ratio", "0.5"], "--ratio and --target both say how much to remove"),
         (["--ratio", "0.8..0.2"], "--ratio takes fractions with commas between them, or a range"),
         (["--ratio", "0.2..0.8,0.3"], "--ratio takes fractions with commas between them, or a range"),
         (["--ratio", "0.2..0.8", "--ratio", "0.5"], "a range of ratios stands alone"),

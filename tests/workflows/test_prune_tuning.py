@@ -318,6 +318,14 @@ def test_a_drop_that_would_fire_at_the_end_is_followed_stop_by_stop(rehearsed):
     assert done == [*["judged"], (1, 8, 64), *["judged"] * 4, (1, 8, 64), *["judged"] * 2]
 
 
+def test_ways_that_part_after_a_training_go_on_with_networks_of_their_own(rehearsed):
+    # Both drops train at the first stop; at the third one trains again, the other at the last only.
+    falls = [6.0, 0.0, 6.0, 1.0, 3.0, 6.0, 0.5, 0.2, 0.1]
+    shown, done = rehearsed(falls, (2.0, 5.0))
+    assert shown == [(5.0, 0.5, 2), (2.0, 0.1, 2)]
+    assert [each for each in done if each != "judged"] == [(1, 8, 64), (1, 8, 32), (1, 8, 64)]
+
+
 def test_final_epochs_come_after_the_last_cut(rehearsed):
     shown, done = rehearsed([0.0, 1.0, 2.0, 3.0, 0.25], (50.0,), final_epochs=2)
     assert shown == [(50.0, 0.25, 0)]

@@ -344,6 +344,50 @@ def test_a_range_of_ratios_is_gone_through_by_tpe(journal):
     assert found.document()["space"]["ratios"] == {"from": 0.2, "to": 0.8, "step": 0.01}
 
 
+def test_targets_stand_in_the_place_of_ratios(journal, tmp_path):
+    output = str(tmp_path / "best.safetensors")
+    found = sweep(
+        Opening(),
+        space=SweepSpace(targets=("macs=0.5", "params=0.3")),
+        budget=Budget(seeds=1, max_drop=100),
+        study=StudyWish(storage=journal),
+        pruning={"epochs": 0},
+        output=output,
+    )
+    rows = {each.values["target"]: each for each in found.trials}
+    assert set(rows) == {"macs=0.5", "params=0.3"}
+    assert all("ratio" not in each.values for each in found.trials)
+    assert 0.49 < rows["macs=0.5"].macs / DENSE_MACS <= 0.5
+    assert 0.29 < rows["params=0.3"].params / 77754 <= 0.3
+    assert found.document()["space"]["targets"] == ["macs=0.5", "params=0.3"]
+    assert found.document()["space"]["ratios"] == []
+    assert found.chosen["macs"] == found.best.macs
+
+
+def test_a_target_that_cannot_be_met_stops_its_trial_alone(journal):
+    found = sweep(
+        Opening(),
+        space=SweepSpace(targets=("macs=0.5", "macs=0.0001")),
+        budget=Budget(seeds=2, stop_by=()),
+        study=StudyWish(storage=journal),
+        pruning={"epochs": 0},
+    )
+    states = {each.values["target"]: each for each in found.trials}
+    assert states["macs=0.5"].complete
+    assert states["macs=0.0001"].stopped["layer"] == "semantic"
+    assert "macs=0.0001" in states["macs=0.0001"].stopped["reason"]
+
+
+def test_what_is_no_target_is_refused_when_the_space_is_made():
+    with pytest.raises(WrongUse, match="is no target"):
+        SweepSpace(targets=("mac=0.5",))
+
+
+def test_a_space_of_ratios_is_written_as_before():
+    """A study remembers its space: another key would make it another one."""
+    assert set(SweepSpace().document()) == {"ratios", "criteria", "strategies", "scopes"}
+
+
 def test_trials_are_judged_by_the_validation_part_and_the_chosen_one_by_the_test_part(
     journal, tmp_path, monkeypatch
 ):

@@ -1,4 +1,4 @@
-"""Real processes that share a journal: no trial twice, a killed one's is taken up, stopping loses nothing."""
+"""Real processes that share a storage: no trial twice, a killed one's is taken up, stopping loses nothing."""
 
 from __future__ import annotations
 
@@ -77,6 +77,21 @@ def test_two_processes_make_all_trials_and_none_twice(tmp_path):
     assert set(points.values()) == {1}
     assert set(runs_of(tmp_path).values()) == {1}
     assert document["front"]
+
+
+def test_two_processes_share_a_database_file(tmp_path):
+    storage = ("--storage", "shared.db", "--epochs", "0")
+    both = [begun(*storage, folder=tmp_path) for _ in range(2)]
+    worked = []
+    for process in both:
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        worked.append(sum(line.startswith("trial ") for line in err.splitlines()))
+    assert sum(worked) == 6
+    document = finished(*storage, folder=tmp_path)
+    points = Counter((each["values"]["ratio"], each["values"]["criterion"]) for each in document["trials"])
+    assert len(points) == 6
+    assert set(points.values()) == {1}
 
 
 def test_what_a_killed_process_left_is_taken_up(tmp_path):

@@ -17,6 +17,7 @@ from prunecli.search.storages import without_password
 EXAMPLES = """
 prunecli sweep model.safetensors --ratio 0.3,0.5,0.7 --criteria l1,l2,fpgm --plot front.png
 prunecli sweep model.safetensors --ratio 0.2..0.8 --criteria l2,taylor --strategies one-shot,ghfp --trials 40
+prunecli sweep model.safetensors --target macs=0.5,macs=0.3 --scopes local,global
 prunecli sweep --scopes local,global --seeds 5 --max-drop 1.0 -o best.safetensors
 prunecli sweep model.pt --data images/ --storage postgresql://user@host/studies --study resnet --trials 200
 """

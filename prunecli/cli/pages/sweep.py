@@ -10,7 +10,7 @@ from prunecli.cli import figures
 from prunecli.cli.tables import Page, Table, facts, name, number
 
 _NAMES = ("criterion", "strategy", "scope")
-_CHOICES = ("criterion", "strategy", "ratio", "scope")
+_CHOICES = ("criterion", "strategy", "ratio", "scope", "target")
 _LAYERS = {
     "comparison": "stopped: behind others that cost no more",
     "semantic": "stopped: of no use",
@@ -78,11 +78,12 @@ def following(document: Mapping[str, Any]) -> str | None:
 def _front(document: Mapping[str, Any]) -> Table:
     """The names that differ between trials stand in one column, which may be folded on a narrow screen."""
     dense, best, choices = document["dense"], document.get("best"), _varying(document)
+    amount = "target" if document["space"].get("targets") else "ratio"
     rows = tuple(
         (
             each["number"],
             *([" ".join(str(each["values"].get(choice)) for choice in choices)] if choices else []),
-            each["values"].get("ratio"),
+            each["values"].get(amount),
             each["accuracy"]["validation"],
             each["accuracy"]["spread"],
             each["accuracy"]["validation"] - dense["accuracy"],
@@ -95,7 +96,7 @@ def _front(document: Mapping[str, Any]) -> Table:
     columns = (
         number("trial"),
         *([name(" ".join(choices))] if choices else []),
-        number("ratio"),
+        number(amount),
         number("accuracy", figures.percentage),
         number("spread", _points),
         number("change", _signed),

@@ -326,7 +326,7 @@ def report(lines: Sequence[Record], picture: str) -> str:
             *(each for group in groups if group.ratios for each in ways_table(group, seeds)),
             "## Hard, soft and in between: validation accuracy after each epoch, %",
             "",
-            "Between the last two columns `prune` measures batch norms again.",
+            "Between the last two columns `prune` measures batch norms again, if validation gains by it.",
             "",
             *(each for group in soft for each in soft_table(group, seeds)),
             "## What the papers claim",

@@ -14,7 +14,9 @@ from prunecli.cli.app import application
 from prunecli.strategies.bites import LATER_SHARE, BiteWishes, bites_of
 from prunecli.strategies.contract import STRATEGIES
 from prunecli.strategies.parts import HARDNESSES, REMOVED, TRIGGERS, Parts
+from prunecli.strategies.procedures import judging, racing, rehearsal
 from prunecli.strategies.schedules import SCHEDULES
+from prunecli.workflows.prune_tuning import DROPS, GRID, TuningRequest
 
 PAGE = ROOT / "docs" / "strategies.md"
 IN_BITES = [
@@ -104,3 +106,28 @@ def test_a_dry_run_trains_nothing(folder):
     ran = run_command("prunecli prune model.safetensors --ratio 0.7 --strategy hybrid --dry-run")
     assert ran.exit_codes == (0,)
     assert "epoch 1/" not in ran.notes
+
+
+def test_what_tuning_searches_is_that_of_the_code():
+    rows = {row[0]: row[1] for row in tables("Block by block: ice")[0]}
+    searched = {"drop": DROPS, **GRID}
+    names = ("drop", "freeze share", "base of the rate", "midpoint", "steepness", "fall")
+    assert list(rows) == list(names)
+    for (name, told), values in zip(rows.items(), searched.values(), strict=True):
+        assert told == ", ".join(f"{value:g}" for value in values), name
+
+
+def test_the_numbers_of_rehearsals_races_and_looks_are_those_of_the_code():
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    asked = TuningRequest()
+    assert f"`--tune-share` {asked.share:g}" in text
+    assert f"`--trials` {asked.trials} points" in text
+    assert f"`--tune-weight` {asked.weight:g}" in text
+    assert f"({rehearsal.TRAINING_IMAGES} and {rehearsal.VALIDATION_IMAGES} at least" in text
+    assert f"at most {rehearsal.STOPS} places" in text
+    assert judging.LOOKS == 8
+    assert "every eight blocks" in text
+    assert f"into {racing.STRATA} strata" in text
+    assert f"when D > {racing.MARGIN:g} e" in text
+    assert f"after {racing.FIRST_LOOK} images and whenever {racing.GROWTH:g} times" in text
+    assert f"on none of {racing.SAME_FROM} images" in text

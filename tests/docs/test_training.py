@@ -89,9 +89,11 @@ def test_the_logs_are_those_of_the_code():
 
 
 def test_the_extras_that_are_named_exist():
+    import importlib
     import re
+    import sys
 
-    tomllib = pytest.importorskip("tomllib")
+    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = set(re.findall(r"prunecli\[(\w+)\]", PAGE.read_text(encoding="utf-8")))
     assert named <= set(project["optional-dependencies"])

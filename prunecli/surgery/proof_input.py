@@ -18,6 +18,8 @@ from prunecli.graph.tracing import Trace, record
 SAMPLES = ((64, 1), (112, 1), (128, 1))
 # Batch statistics need more: after a stride of 32 nine or eight values of a channel are left
 SAMPLES_FOR_STATISTICS = ((80, 1), (64, 2), (128, 1), (128, 2))
+PARTS = (1 / 2, 2 / 3)  # of the longer side, for those that do less on all of these, in steps of STEP
+STEP = 32
 WORTH = 2  # times fewer positions: tracing once more takes time as well
 ENOUGH_VALUES = 8  # of a channel in a batch: of two values batch statistics leave nothing but the signs
 BATCH_NORM = "batch_norm"
@@ -61,7 +63,9 @@ def _smaller(graph: ChannelGraph) -> Iterator[tuple[Calling, int]]:
     if calling.parts is not None or first.below is not None or len(first.shape) < 3:
         return
     *kept, height, width = first.shape
-    for side, batch in SAMPLES_FOR_STATISTICS if _has_batch_statistics(graph) else SAMPLES:
+    samples = SAMPLES_FOR_STATISTICS if _has_batch_statistics(graph) else SAMPLES
+    parts = [(int(max(height, width) * part) // STEP * STEP, 1) for part in PARTS]
+    for side, batch in (*samples, *(each for each in parts if each[0] > samples[-1][0])):
         sides = min(height, side), min(width, side)
         if height * width >= WORTH * sides[0] * sides[1]:
             small = replace(first, shape=(*kept, *sides))

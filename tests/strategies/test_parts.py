@@ -64,7 +64,7 @@ def test_a_drop_that_is_never_reached_trains_nothing_and_one_of_zero_always(trai
 def test_epochs_of_bites_that_were_not_trained_go_to_the_next_training(trainings, monkeypatch):
     falls = iter([0.5, 2.0, 0.1])
     monkeypatch.setattr(
-        "prunecli.strategies.procedures.recovering.Recovering.fall", lambda self, network: next(falls)
+        "prunecli.strategies.procedures.recovering.Recovering.fall", lambda self, network, **_: next(falls)
     )
     in_bites(epochs=6, parts=PartWishes(trigger="drop", drop=1.0))
     assert [settings.epochs for _, settings, _ in trainings] == [4]

@@ -10,7 +10,8 @@ forward and backward, is written and opened again in a new process, and gives th
 
 "pruned" asks for all of that, for 80 % of the channels that are no inputs or outputs in prunable groups, and
 for 40 % fewer parameters, 25 % where the hidden width is the network's output or cannot go (heads and
-feed-forward widths only).
+feed-forward widths only). Seconds are those of the processor on one thread, so that a busy machine shows the
+same, and so are the bounds.
 """
 
 from __future__ import annotations
@@ -18,25 +19,23 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import logging
-import subprocess
-import sys
-import tempfile
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
+from coverage_processes import in_a_process
 from coverage_table import print_table, state_of
 from coverage_zoos import arguments_of, names_of, randomise
 
 RESULTS = Path(__file__).parent / "results"
 RATIO = 0.5
+PRUNED = "pruned.safetensors"
+POSITIONS, OTHER_FACTORS = "meets a fixed dimension", "different factors"
 ENOUGH, ENOUGH_INSIDE, ENOUGH_CHANNELS = 0.4, 0.25, 0.8
 
 
-def try_one(name: str) -> dict[str, Any]:
-    """Prune and prove one architecture in this process; the row of the results."""
+def try_one(name: str, folder: str) -> dict[str, Any]:
+    """Prune and prove one architecture in this process and write it into `folder`; its row of the results."""
     import numpy as np
     import torch
 
@@ -52,16 +51,16 @@ def try_one(name: str) -> dict[str, Any]:
     architecture = resolve(name, arguments=arguments_of(name))
     model = build(architecture)
     randomise(model)
-    start = time.perf_counter()
+    start = time.process_time()
     graph = build_graph(model, architecture.input_shape)
-    traced = time.perf_counter()
+    traced = time.process_time()
     every_other = {group.name: np.arange(group.channels) % 2.0 for group in graph.prunable}
     planned = make_plan(graph, allocate(graph, every_other, ratio=RATIO).removed)
     cut = carry_out(planned.plan, copy.deepcopy(model))
-    done = time.perf_counter()
+    done = time.process_time()
     removed = {group.name: group.removed for group in planned.plan.groups}
     found = verify(graph, model, cut, removed, scalings=planned.plan.scalings)
-    verified = time.perf_counter()
+    verified = time.process_time()
     before, after = (sum(p.numel() for p in each.parameters()) for each in (model, cut))
     row = {
         "name": name,
@@ -73,20 +72,24 @@ def try_one(name: str) -> dict[str, Any]:
         "unknown": list(graph.propagation.unknown),
         "seconds": {"trace": traced - start, "plan_and_cut": done - traced, "verify": verified - done},
         "no_gradient": _without_gradient(graph_for_proof(graph), cut)[:3],
-        "reloads": _reloads(architecture, graph, planned.plan, cut),
     }
+    _write(f"{folder}/{PRUNED}", architecture, planned.plan, cut)
+    return row
+
+
+def is_pruned(row: dict[str, Any]) -> bool:
+    """Whether all was met that the caption of this file asks for."""
     enough = ENOUGH if row["hidden_width_goes"] else ENOUGH_INSIDE
-    row["pruned"] = bool(
-        found.equivalent
+    return bool(
+        row["equivalent"]
         and row["reloads"]
         and not row["no_gradient"]
         and row["params_cut"] >= enough
         and row["channels_share"] >= ENOUGH_CHANNELS
     )
-    return row
 
 
-def try_peer_on(name: str) -> dict[str, Any]:
+def try_peer_on(name: str, folder: str) -> dict[str, Any]:
     """Let the peer prune the same architecture in this process."""
     import torch
     from coverage_peer import try_peer
@@ -111,7 +114,8 @@ def _channels(graph: Any, cut: set[str]) -> dict[str, Any]:
     """The share of the channels inside the network that could go, and whether its widest stream did.
 
     Channels are those that a layer makes and that are no output; where one dimension is a product, as heads
-    times width, its two groups count as one.
+    times width, its two groups count as one. A layer that mixes tokens makes positions of the picture, which
+    are no channels: its outputs meet a dimension that holds none. They are counted on their own.
     """
     made = {(layer.weight, layer.filter_axis) for layer in graph.layers}
     inside = [
@@ -122,14 +126,23 @@ def _channels(graph: Any, cut: set[str]) -> dict[str, Any]:
         and "an output" not in (group.reason or "")
         and not (group.reason or "").startswith("another factor")
     ]
+    positions = [group for group in inside if _are_positions(group)]
+    inside = [group for group in inside if not _are_positions(group)]
     widest = max(inside, key=lambda group: len(group.members), default=None)
     outputs = max((len(g.members) for g in graph.groups if "an output" in (g.reason or "")), default=0)
     total = sum(group.channels for group in inside)
     return {
         "channels": total,
+        "positions": sum(group.channels for group in positions),
         "channels_share": sum(g.channels for g in inside if g.name in cut) / total if total else 0.0,
         "hidden_width_goes": widest is not None and widest.name in cut and len(widest.members) > outputs,
     }
+
+
+def _are_positions(group: Any) -> bool:
+    return bool(group.reason) and all(
+        each.startswith(POSITIONS) and OTHER_FACTORS not in each for each in group.reason.split("; ")
+    )
 
 
 def _without_gradient(graph: Any, cut: Any) -> list[str]:
@@ -151,8 +164,8 @@ def _without_gradient(graph: Any, cut: Any) -> list[str]:
     ]
 
 
-def _reloads(architecture: Any, graph: Any, plan: Any, cut: Any) -> bool:
-    """Whether the written file, opened in a new process, gives the outputs that the network gives here."""
+def _write(path: str, architecture: Any, plan: Any, cut: Any) -> None:
+    """Write the pruned file, and its outputs beside it."""
     import torch
 
     from prunecli.checkpoints import write_checkpoint
@@ -165,20 +178,8 @@ def _reloads(architecture: Any, graph: Any, plan: Any, cut: Any) -> bool:
         "normalisation": None,
         "history": [{"version": __version__}],
     }
-    with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/pruned.safetensors"
-        write_checkpoint(path, cut.state_dict(), document)
-        ran = subprocess.run(
-            [sys.executable, __file__, "--reload", path], check=False, capture_output=True, text=True
-        )
-        if ran.returncode:
-            raise RuntimeError(f"in a new process: {_last(ran.stderr)}")
-        there = torch.load(f"{path}.outputs", weights_only=True)
-    here = outputs_of(cut, architecture.input_shape)
-    return len(here) == len(there) and all(
-        torch.allclose(one, other, rtol=1e-5, atol=1e-6 * float(one.abs().max()), equal_nan=True)
-        for one, other in zip(here, there, strict=True)
-    )
+    write_checkpoint(path, cut.state_dict(), document)
+    torch.save(outputs_of(cut, architecture.input_shape), f"{path}.outputs")
 
 
 def outputs_of(network: Any, input_shape: tuple[int, ...]) -> list[Any]:
@@ -197,43 +198,44 @@ def outputs_of(network: Any, input_shape: tuple[int, ...]) -> list[Any]:
     return [leaf.float() for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
 
-def reload(path: str) -> None:
-    """Open a written file as a user would, and leave its outputs beside it."""
+def reload(name: str, folder: str) -> dict[str, Any]:
+    """Whether the written file, opened as a user would, gives the outputs that lie beside it."""
     import torch
 
     from prunecli.workflows.opening import Opening, open_checkpoint
 
+    path = f"{folder}/{PRUNED}"
+    there = torch.load(f"{path}.outputs", weights_only=True)
     opened = open_checkpoint(Opening(checkpoint=path))
-    torch.save(outputs_of(opened.model, opened.architecture.input_shape), f"{path}.outputs")
+    here = outputs_of(opened.model, opened.architecture.input_shape)
+    same = len(here) == len(there) and all(
+        torch.allclose(one, other, rtol=1e-5, atol=1e-6 * float(one.abs().max()), equal_nan=True)
+        for one, other in zip(here, there, strict=True)
+    )
+    return {"reloads": same}
 
 
-def run(zoo: str, *, seconds: int, only: list[str], peer: bool) -> None:
-    """Try what the results do not hold yet, each in a process of its own."""
+def ours(name: str, *, seconds: int) -> dict[str, Any]:
+    """The row of one model without the peer, each step of it in a process of its own."""
+    row = {"name": name, **in_a_process(try_one, name, seconds=seconds, then=reload)}
+    return row if "failure" in row else {**row, "pruned": is_pruned(row)}
+
+
+def run(zoo: str, *, seconds: int, only: list[str], peer_seconds: int | None) -> None:
+    """Try what the results do not hold yet; the peer, where it is asked for, on rows without it."""
     path = RESULTS / f"coverage_{zoo}.jsonl"
-    known = {json.loads(line)["name"] for line in path.read_text().splitlines()} if path.exists() else set()
-    for name in [name for name in names_of(zoo) if name not in known and (not only or name in only)]:
-        row = {"name": name, **_in_a_process("--one", name, seconds=seconds)}
-        if peer:
-            row["peer"] = _in_a_process("--one-peer", name, seconds=seconds)
-        with path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows = {row["name"]: row for row in map(json.loads, lines)}
+    for name in only or names_of(zoo):
+        done = name in rows and (peer_seconds is None or "peer" in rows[name])
+        if done:
+            continue
+        row = rows.get(name) or ours(name, seconds=seconds)
+        if peer_seconds is not None:
+            row["peer"] = in_a_process(try_peer_on, name, seconds=peer_seconds)
+        rows[name] = row
+        path.write_text("".join(f"{json.dumps(each)}\n" for each in rows.values()))
         print(state_of(row), name, flush=True)
-
-
-def _in_a_process(option: str, name: str, *, seconds: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, option, name]
-    try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired:
-        return {"failure": f"not done after {seconds} s"}
-    lines = [line for line in ran.stdout.splitlines() if line.startswith("{")]
-    found: dict[str, Any] = json.loads(lines[-1]) if lines else {"failure": _last(ran.stderr)}
-    return found
-
-
-def _last(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1][:300] if lines else "ended without a word"
 
 
 def main() -> None:
@@ -241,28 +243,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--zoo", choices=["cifar", "torchvision", "timm", "transformers"])
+    parser.add_argument("--zoo", choices=["cifar", "torchvision", "timm", "transformers"], required=True)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
-    parser.add_argument("--seconds", type=int, default=120, help="the bound for one model")
+    parser.add_argument("--seconds", type=int, default=240, help="of the processor, for one model")
     parser.add_argument("--peer", action="store_true", help="let Torch-Pruning try each model too")
+    parser.add_argument("--peer-seconds", type=int, default=60, help="the same for Torch-Pruning")
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    parser.add_argument("--one-peer", help=argparse.SUPPRESS)
-    parser.add_argument("--reload", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.one or given.one_peer or given.reload:
-        warnings.simplefilter("ignore")
-        logging.disable(logging.CRITICAL)
-    if given.reload:
-        reload(given.reload)
-    elif given.one:
-        print(json.dumps(try_one(given.one)))
-    elif given.one_peer:
-        print(json.dumps(try_peer_on(given.one_peer)))
-    elif given.table:
+    if given.table:
         print_table(RESULTS / f"coverage_{given.zoo}.jsonl")
     else:
-        run(given.zoo, seconds=given.seconds, only=given.only, peer=given.peer)
+        peer_seconds = given.peer_seconds if given.peer else None
+        run(given.zoo, seconds=given.seconds, only=given.only, peer_seconds=peer_seconds)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+PEER, PEER_ENOUGH = "Torch-Pruning 1.6.1", 0.4
 
 
 def state_of(row: dict[str, Any]) -> str:
@@ -23,25 +26,45 @@ def state_of(row: dict[str, Any]) -> str:
 def print_table(path: Path) -> None:
     """Print the results as Markdown."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
+    zoo = path.stem.removeprefix("coverage_")
+    versions = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "transformers")
+    )
+    print(f"# Coverage of {zoo}\n")
+    command = f"`python benchmarks/coverage.py --zoo {zoo} --peer`"
+    print(
+        f"Half of every prunable group removed; {command}, {versions}, CPU, one thread. Seconds are those of"
+    )
+    print("the processor for trace, plan, cut and proof.\n")
     states = Counter(map(state_of, rows))
     for state, count in states.most_common():
         print(f"- {state}: {count} of {len(rows)}")
-    with_peer = [row for row in rows if "peer" in row]
+    earlier = sum("processor_seconds" not in row for row in rows if "failure" not in row)
+    if earlier:
+        print(f"- of an earlier run, in seconds of the clock: {earlier} of {len(rows)}")
+    with_peer = [row["peer"] for row in rows if "peer" in row]
     if with_peer:
-        good = sum(row["peer"].get("params_cut", 0) >= 0.4 for row in with_peer)
-        what = "Torch-Pruning 1.6.1 prunes (40 % of the parameters gone, the result runs)"
+        good = sum(peer.get("params_cut", 0) >= PEER_ENOUGH for peer in with_peer)
+        what = (
+            f"{PEER} prunes (40 % of the parameters gone, the result runs; whether it is right was not asked)"
+        )
         print(f"- {what}: {good} of {len(with_peer)}")
-    causes = Counter(_cause(row) for row in rows if state_of(row) != "pruned")
-    if causes:
-        print("\nWhat stands in the way:\n")
-        for cause, count in causes.most_common():
-            print(f"- {cause}: {count}")
+    _print_causes("What stands in the way", [_cause(row) for row in rows if state_of(row) != "pruned"])
+    _print_causes(f"What stands in the way of {PEER}", [_peer_cause(peer) for peer in with_peer])
     print(
         "\n| architecture | state | channels in prunable groups | parameters cut | relative error | seconds |"
         " peer | remarks |\n|---|---|---:|---:|---:|---:|---|---|"
     )
     for row in sorted(rows, key=lambda row: str(row["name"])):
         print(_line(row))
+
+
+def _print_causes(title: str, causes: list[str]) -> None:
+    counts = Counter(cause for cause in causes if cause)
+    if counts:
+        print(f"\n{title}:\n")
+        for cause, count in counts.most_common():
+            print(f"- {cause}: {count}")
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -67,8 +90,17 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _cause(row: dict[str, Any]) -> str:
-    """The first reason without its numbers and names, so that equal causes are counted together."""
+    """The first reason, so that equal causes are counted together."""
     text = row.get("failure") or next(iter(row.get("protected", {}).values()), "")
-    if not text:
-        text = "too few channels could go"
-    return re.sub(r"'[^']*'|\S*\.\S+|[\d.]+", "…", text)[:100]
+    return _without_names(text) if text else "too few channels could go"
+
+
+def _peer_cause(peer: dict[str, Any]) -> str:
+    """The same of the peer; nothing where it prunes."""
+    if "failure" in peer:
+        return _without_names(peer["failure"])
+    return "" if peer["params_cut"] >= PEER_ENOUGH else "fewer than 40 % of the parameters go"
+
+
+def _without_names(text: str) -> str:
+    return re.sub(r"'[^']*'|\[[^\]]*\]|\S*\.\S+|[\d.]+", "…", text)[:100]

@@ -96,6 +96,7 @@ class TooSmall(networks.Plain):
         (OtherCourse(), (3, 224, 224), [(3, 224, 224)]),
         (ShiftsLarge(), (3, 224, 224), [(3, 224, 224)]),
         (PadsSmall(), (3, 224, 224), [(3, 80, 80)]),
+        # half and two thirds of a large picture, in steps of 32
         (ShiftsLarge(), (3, 384, 384), [(3, 192, 192)]),
         (ShiftsLarge(), (3, 260, 260), [(3, 160, 160)]),
         (FewValues(), (3, 224, 224), [(3, 128, 128)]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -47,6 +48,7 @@ def present(
     `following` the next command to suggest. A result that misses a gate (its `gate`, or the `result` of a
     GateNotMet) is shown before the gate is raised.
     """
+    _collect_from_now_on()
     quiet, piped = manner.quiet, destination == "-"
     gate: GateNotMet | None = None
     with progress_bar(quiet=quiet) as progress, _stdout_kept_clean(piped=piped):
@@ -77,6 +79,13 @@ def present(
     suggestion = None if text is not None else following(document)
     if suggestion and not quiet and not piped:
         output.notes([f"next: {suggestion}"])
+
+
+def _collect_from_now_on() -> None:
+    """What was imported until now stays, and is not looked through; the work's own garbage goes."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 @contextlib.contextmanager

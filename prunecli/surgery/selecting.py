@@ -1,18 +1,12 @@
 """Take the positions that stay out of tensors, with as little memory asked for as there must be.
 
 Memory that a process gets anew costs more than moving the numbers: every page of it is a fault. So what lies
-between two selections is one small buffer that is used again, and large results lie on large pages.
+between two selections is one small buffer that is used again.
 """
 
 from __future__ import annotations
 
-import ctypes
-import math
-import mmap
-import sys
 from collections.abc import Mapping
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,8 +15,6 @@ from prunecli.surgery.plan import Cut
 
 PIECE_BYTES = 1 << 20
 FEW_BYTES = 64 << 10
-LARGE_PAGE = 2 << 20
-ADVICE = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
 class Selection:
@@ -51,7 +43,7 @@ class Selection:
         rows, columns = kept[0], kept[axes[1]]
         shape = list(data.shape)
         shape[0], shape[axes[1]] = len(rows), len(columns)
-        found = on_large_pages(data.new_empty(shape))
+        found = data.new_empty(shape)
         width = data[0].numel()
         step = max(1, PIECE_BYTES // (width * data.element_size()))
         buffer = self._numbers(min(step, len(rows)) * width, data.dtype)
@@ -75,24 +67,3 @@ class Selection:
         if self._buffer.numel() < size:
             self._buffer = torch.empty(size, dtype=torch.uint8)
         return self._buffer[:size].view(dtype)
-
-
-def on_large_pages(new: Tensor) -> Tensor:
-    """The same new tensor, its memory in large pages where it is large and the system gives them on request.
-
-    Linux only; it is advice, and without effect where it is not taken.
-    """
-    size = new.numel() * new.element_size()
-    if size >= LARGE_PAGE and new.device.type == "cpu" and _advise() is not None:
-        first = math.ceil(new.data_ptr() / mmap.PAGESIZE) * mmap.PAGESIZE
-        length = (new.data_ptr() + size - first) // mmap.PAGESIZE * mmap.PAGESIZE
-        _advise()(ctypes.c_void_p(first), ctypes.c_size_t(length), ADVICE)
-    return new
-
-
-@cache
-def _advise() -> Any:
-    """The system's call, None where there is none."""
-    if ADVICE is None or not sys.platform.startswith("linux"):
-        return None
-    return getattr(ctypes.CDLL(None), "madvise", None)

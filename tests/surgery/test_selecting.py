@@ -5,7 +5,7 @@ import torch
 
 from prunecli.surgery import selecting
 from prunecli.surgery.plan import Cut
-from prunecli.surgery.selecting import Selection, on_large_pages
+from prunecli.surgery.selecting import Selection
 
 
 @pytest.mark.parametrize("shape", [(64, 48), (40, 32, 3, 3), (7, 5)])
@@ -32,12 +32,3 @@ def test_the_last_two_of_three_dimensions():
     tensor = torch.randn(6, 5, 4)
     cuts = [Cut("t", 1, 5, (0, 3)), Cut("t", 2, 4, (1,))]
     assert torch.equal(Selection().narrowed(tensor, cuts), tensor[:, [1, 2, 4]][:, :, [0, 2, 3]])
-
-
-def test_large_pages_are_advice_only(monkeypatch):
-    monkeypatch.setattr(selecting, "LARGE_PAGE", 1)
-    tensor = torch.arange(1 << 16)
-    assert on_large_pages(tensor) is tensor
-    assert torch.equal(tensor, torch.arange(1 << 16))
-    monkeypatch.setattr(selecting, "_advise", lambda: None)
-    assert on_large_pages(tensor) is tensor

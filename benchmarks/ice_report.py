@@ -40,8 +40,9 @@ Mean ± standard deviation over the seeds, each run of `ice` beside that of `eve
 
 
 def read(results: Path) -> list[Record]:
-    """The lines that are there."""
-    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    """The lines that are there, but for those of an earlier form, whose seconds are others."""
+    lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    return [each for each in lines if "stages" in each]
 
 
 def keep(results: Path, record: Record) -> None:

@@ -91,7 +91,7 @@ def form_groups(
     label, place, position = (np.concatenate(parts) for parts in zip(*entries, strict=True))
     signature = _signatures(label, place, count, reasons)
     producers = {layer.weight: layer.filter_axis for layer in layers}
-    order_of_labels = np.lexsort((position, place, label))
+    order_of_labels = np.argsort(label, kind="stable")  # places and positions keep their order
     label, place, position = label[order_of_labels], place[order_of_labels], position[order_of_labels]
     starts = np.flatnonzero(np.r_[True, label[1:] != label[:-1]])
     distinct = label[starts]
@@ -103,7 +103,8 @@ def form_groups(
     unit[by_kind] = np.arange(distinct.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     lengths = np.diff(np.r_[starts, label.size])
     row_kind, row_unit = np.repeat(kind, lengths), np.repeat(unit, lengths)
-    rows = np.lexsort((place, row_kind))  # stable: labels and positions keep their order inside a place
+    # Stable: labels and positions keep their order inside a place.
+    rows = np.argsort(row_kind * len(occurrences) + place, kind="stable")
     ends = np.cumsum(np.bincount(row_kind))
     groups = []
     for labels, here in zip(
@@ -117,7 +118,9 @@ def form_groups(
 
 def _numbered(signatures: NDArray[np.uint64]) -> NDArray[np.int64]:
     """A number for each row, equal for equal rows, in the order in which they first appear."""
-    _, first, number = np.unique(signatures, axis=0, return_index=True, return_inverse=True)
+    _, first, number = np.unique(signatures[:, 0], return_index=True, return_inverse=True)
+    if (signatures[first[number], 1] != signatures[:, 1]).any():  # the first sums alone do not tell all apart
+        _, first, number = np.unique(signatures, axis=0, return_index=True, return_inverse=True)
     rank = np.empty(first.size, dtype=np.int64)
     rank[np.argsort(first)] = np.arange(first.size)
     return rank[number.reshape(-1)]
